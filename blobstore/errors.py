@@ -1,0 +1,227 @@
+"""The errors of the domain. What each means over HTTP is one table, `api/errors.py`.
+
+    BlobstoreError
+    ├── Invalid                  what the caller sent is not well-formed, or not allowed
+    │   ├── BadDigest  BadName  BadText  BadExpires  BadOption  BadCursor
+    │   └── …                    (the doors add their own: api/body.py)
+    ├── Unauthenticated          no credentials, or credentials that do not verify
+    ├── Forbidden                known, but not allowed
+    │   └── InsufficientScope
+    ├── NotFound                 not there, or not the caller's to see
+    ├── Conflict
+    │   ├── DigestMismatch
+    │   └── AlreadyExists
+    ├── LimitExceeded            the caller's own limit
+    │   ├── FileTooLarge  QuotaExceeded
+    │   └── TooManyAttempts
+    └── Unavailable              our side; a retry is safe
+        ├── Busy  DatabaseUnavailable  StorageUnavailable  ContentDamaged  UploadLost
+        └── StorageFull
+
+Every class has a stable wire `code`; numbers travel as attributes named in `members`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class BlobstoreError(Exception):
+    """An answer of the domain: `code` is stable for clients, `detail` is for people."""
+
+    code: ClassVar[str] = "error"
+    members: ClassVar[tuple[str, ...]] = ()
+    """Names of the attributes that belong in the answer."""
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class Invalid(BlobstoreError):
+    """The request is not well-formed."""
+
+    code = "bad_request"
+
+
+class BadDigest(Invalid):
+    """Not a SHA-256, or two that differ."""
+
+    code = "bad_digest"
+
+
+class BadName(Invalid):
+    """Not a name or folder under the rule of core/names.py."""
+
+    code = "bad_name"
+
+
+class BadText(Invalid):
+    """A NUL or a lone surrogate, which no text column can hold."""
+
+    code = "bad_text"
+
+
+class BadExpires(Invalid):
+    """An expiry that is past, unreadable, or too far away."""
+
+    code = "bad_expires"
+
+
+class BadOption(Invalid):
+    """A parameter or field with a value outside its range; `field` names it."""
+
+    code = "bad_option"
+    members = ("field",)
+
+    def __init__(self, field: str, detail: str) -> None:
+        super().__init__(detail)
+        self.field = field
+
+
+class BadCursor(Invalid):
+    """A cursor that this list did not hand out."""
+
+    code = "bad_cursor"
+
+
+class Unauthenticated(BlobstoreError):
+    """No credentials where they are needed, or credentials that do not verify."""
+
+    code = "invalid_credentials"
+
+
+class Forbidden(BlobstoreError):
+    """The caller is known and may not do this."""
+
+    code = "forbidden"
+
+
+class InsufficientScope(Forbidden):
+    """The API key lacks `scope`."""
+
+    code = "insufficient_scope"
+    members = ("scope",)
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"this API key lacks the scope '{scope}'")
+        self.scope = scope
+
+
+class NotFound(BlobstoreError):
+    """Not there, or not the caller's to see: the two look the same."""
+
+    code = "not_found"
+
+
+class Conflict(BlobstoreError):
+    """The request does not fit the present state."""
+
+    code = "conflict"
+
+
+class DigestMismatch(Conflict):
+    """The bytes are not what was declared; nothing was stored, nothing charged."""
+
+    code = "digest_mismatch"
+    members = ("declared", "received")
+
+    def __init__(self, declared: str, received: str) -> None:
+        super().__init__(f"the bytes hash to {received}, declared was {declared}; nothing was stored")
+        self.declared, self.received = declared, received
+
+
+class AlreadyExists(Conflict):
+    """A name that must be unique is taken."""
+
+    code = "already_exists"
+
+
+class LimitExceeded(BlobstoreError):
+    """A limit of the caller's own."""
+
+    code = "limit_exceeded"
+
+
+class FileTooLarge(LimitExceeded):
+    """Larger than the service takes."""
+
+    code = "file_too_large"
+    members = ("limit_bytes",)
+
+    def __init__(self, limit_bytes: int, detail: str = "") -> None:
+        super().__init__(detail or f"a file may have at most {limit_bytes} bytes")
+        self.limit_bytes = limit_bytes
+
+
+class QuotaExceeded(LimitExceeded):
+    """The upload does not fit the caller's quota. All three numbers are bytes."""
+
+    code = "quota_exceeded"
+    members = ("limit_bytes", "used_bytes", "needed_bytes")
+
+    def __init__(self, *, limit_bytes: int, used_bytes: int, needed_bytes: int) -> None:
+        super().__init__(f"{needed_bytes} bytes are needed, {max(limit_bytes - used_bytes, 0)} are free")
+        self.limit_bytes, self.used_bytes, self.needed_bytes = limit_bytes, used_bytes, needed_bytes
+
+
+class TooManyAttempts(LimitExceeded):
+    """Too many failed logins; `retry_after_seconds` says when the window ends."""
+
+    code = "too_many_attempts"
+    members = ("retry_after_seconds",)
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__(f"too many failed logins; try again in {retry_after_seconds} seconds")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Unavailable(BlobstoreError):
+    """Our side; nothing was acknowledged and a retry is safe. `retry_after_seconds` is a hint."""
+
+    code = "unavailable"
+    retry_after_seconds: int = 2
+
+
+class Busy(Unavailable):
+    """More is under way than we take at once."""
+
+    code = "busy"
+
+
+class DatabaseUnavailable(Unavailable):
+    """PostgreSQL is away, or did not answer in time."""
+
+    code = "database_unavailable"
+
+
+class StorageUnavailable(Unavailable):
+    """The storage refused, or its answer cannot be trusted."""
+
+    code = "storage_unavailable"
+
+
+class ContentDamaged(Unavailable):
+    """The bytes are known not to match their digest; any upload of the content heals them."""
+
+    code = "content_damaged"
+    retry_after_seconds = 60
+
+
+class UploadLost(Unavailable):
+    """The upload's own row vanished while the bytes were published; nothing was acknowledged, send it again."""
+
+    code = "upload_lost"
+
+
+class StorageFull(Unavailable):
+    """No space on the server's disk."""
+
+    code = "storage_full"
+    retry_after_seconds = 60
+
+
+class BlobMissing(BlobstoreError):
+    """The storage has no bytes at a location. Never reaches a client: the readers turn it into damage or not found."""
+
+    code = "content_damaged"

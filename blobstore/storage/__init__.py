@@ -1,0 +1,75 @@
+"""The contract of a storage backend: where bytes live. Proven for every backend by tests/storage/contract.py.
+
+Promises, tested by their numbers:
+
+ 1. Nothing staged is visible: neither `open`, `size` nor `locations` knows of it.
+ 2. `publish` is atomic: at every instant a location has no bytes or all of them.
+ 3. `publish` is durable when it returns: a power cut loses nothing of it.
+ 4. Publishing over bytes that are already there replaces them atomically, so that a re-upload heals.
+ 5. `open` of an absent blob raises BlobMissing before the first byte.
+ 6. `delete` of an absent blob succeeds.
+ 7. `discard` may be called at any time, any number of times.
+ 8. Every call is safe from many greenlets, threads and processes.
+ 9. A reader that started keeps all its bytes although the blob is deleted meanwhile.
+
+Every call may raise StorageUnavailable, `write` and `publish` also StorageFull; then nothing became visible.
+The calls block: a worker makes them through `offload`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from datetime import datetime
+from types import TracebackType
+from typing import BinaryIO, Protocol, Self
+
+from blobstore.digest import Digest
+
+
+class Staged(Protocol):
+    """Bytes on their way in. A context manager; leaving it discards what was not published."""
+
+    def write(self, chunk: bytes | bytearray | memoryview) -> None:
+        """Append all of `chunk`. Raises StorageFull, StorageUnavailable."""
+
+    def publish(self, digest: Digest) -> str:
+        """Make the staged bytes the blob `digest`, durably and atomically; return its location. At most once.
+
+        The caller vouches that the bytes hash to `digest`. Raises StorageFull, StorageUnavailable; the staged
+        bytes are then of no further use (a failed fsync must never be repeated).
+        """
+
+    def discard(self) -> None:
+        """Drop the staged bytes. Nothing happens after `publish` or a first `discard`."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
+
+
+class Storage(Protocol):
+    """A place for bytes. A location is text that names its backend, `disk:ab/abcdef…`, and is opaque to all others."""
+
+    def stage(self) -> Staged:
+        """Begin bytes on their way in."""
+
+    def open(self, location: str, start: int = 0) -> BinaryIO:
+        """A reader at byte `start`. Raises BlobMissing when nothing is there."""
+
+    def size(self, location: str) -> int | None:
+        """The number of bytes at `location`, None when nothing is there."""
+
+    def delete(self, location: str) -> None:
+        """Remove the bytes; absent is success."""
+
+    def exclusive(self, digest: Digest) -> AbstractContextManager[None]:
+        """Keep every publish of this digest's shard out, in every process: around the second half of a sweep."""
+
+    def locations(self) -> Iterator[tuple[str, Digest, int, datetime]]:
+        """Every published (location, digest, size in bytes, time of publication), in no order, while others go on."""
+
+    def free_bytes(self) -> int | None:
+        """Space left for uploads, None when it has no bound that can be asked."""
