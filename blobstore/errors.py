@@ -3,7 +3,7 @@
     BlobstoreError
     ├── Invalid                  what the caller sent is not well-formed, or not allowed
     │   ├── BadDigest  BadName  BadText  BadExpires  BadOption  BadCursor
-    │   └── …                    (the doors add their own: api/body.py)
+    │   └── BadJson  BadBase64  BadMultipart  MissingFile  TooManyFiles  IncompleteBody  BadChunk
     ├── Unauthenticated          no credentials, or credentials that do not verify
     ├── Forbidden                known, but not allowed
     │   └── InsufficientScope
@@ -13,7 +13,7 @@
     │   └── AlreadyExists
     ├── LimitExceeded            the caller's own limit
     │   ├── FileTooLarge  QuotaExceeded
-    │   └── TooManyAttempts
+    │   └── TooManyAttempts  TooSlow
     └── Unavailable              our side; a retry is safe
         ├── Busy  DatabaseUnavailable  StorageUnavailable  ContentDamaged  UploadLost
         └── StorageFull
@@ -83,6 +83,48 @@ class BadCursor(Invalid):
     """A cursor that this list did not hand out."""
 
     code = "bad_cursor"
+
+
+class BadJson(Invalid):
+    """The body is not the strict UTF-8 JSON object that is expected."""
+
+    code = "bad_json"
+
+
+class BadBase64(Invalid):
+    """Not the canonical base64 of RFC 4648, section 4."""
+
+    code = "bad_base64"
+
+
+class BadMultipart(Invalid):
+    """Not a multipart/form-data body of RFC 7578, or one beyond the limits."""
+
+    code = "bad_multipart"
+
+
+class MissingFile(Invalid):
+    """A form without a part `file` that has a filename."""
+
+    code = "missing_file"
+
+
+class TooManyFiles(Invalid):
+    """More files in one request than the service takes."""
+
+    code = "too_many_files"
+
+
+class IncompleteBody(Invalid):
+    """The body ended before it was complete."""
+
+    code = "incomplete_body"
+
+
+class BadChunk(Invalid):
+    """The chunked coding of the body is broken (RFC 9112, section 7.1)."""
+
+    code = "bad_chunk"
 
 
 class Unauthenticated(BlobstoreError):
@@ -174,6 +216,12 @@ class TooManyAttempts(LimitExceeded):
     def __init__(self, retry_after_seconds: int) -> None:
         super().__init__(f"too many failed logins; try again in {retry_after_seconds} seconds")
         self.retry_after_seconds = retry_after_seconds
+
+
+class TooSlow(LimitExceeded):
+    """The body stalled, or stayed below the minimum rate."""
+
+    code = "too_slow"
 
 
 class Unavailable(BlobstoreError):

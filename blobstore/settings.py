@@ -1,0 +1,253 @@
+"""Every knob: name, type, unit, default. Read once at the start; every mistake is reported at once.
+
+The order of precedence is: the environment, `NAME_FILE` for secrets, the file `.env` in the working folder, the default.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import quote, urlsplit
+
+from dotenv import dotenv_values
+from pydantic import ByteSize, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+PREFIX = "BLOBSTORE_"
+SECRETS = ("DATABASE_URL", "POSTGRES_PASSWORD", "SECRET_KEY", "ADMIN_PASSWORD")
+"""Each of these may come as `NAME_FILE`, the path of a file that holds it."""
+NOT_SETTINGS = ("BLOBSTORE_FAILPOINTS",)
+MIN_SECRET_LENGTH = 32
+KiB, MiB, GiB = 1 << 10, 1 << 20, 1 << 30
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; `problems` has one line per mistake."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("the settings cannot be used:\n" + "\n".join(f"  - {line}" for line in problems))
+        self.problems = problems
+
+
+def _names(text: object) -> object:
+    return tuple(part.strip() for part in text.split(",") if part.strip()) if isinstance(text, str) else text
+
+
+class Settings(BaseSettings):
+    """All knobs. Built by `load()`; frozen. A field `x_y` is read from BLOBSTORE_X_Y unless it has an alias."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", populate_by_name=True)
+
+    database_url: SecretStr | None = Field(None, alias="DATABASE_URL")
+    """postgresql://user:password@host:port/name; empty means POSTGRES_*, or else the embedded PostgreSQL."""
+    postgres_host: str | None = Field(None, alias="POSTGRES_HOST")
+    postgres_port: int = Field(5432, alias="POSTGRES_PORT", ge=1, le=65535)
+    postgres_user: str = Field("blobstore", alias="POSTGRES_USER")
+    postgres_password: SecretStr | None = Field(None, alias="POSTGRES_PASSWORD")
+    postgres_db: str = Field("blobstore", alias="POSTGRES_DB")
+    pg_version: Literal["16", "18"] = Field("18", alias="PG_VERSION")
+    """Which embedded PostgreSQL a new data folder gets; an existing one keeps its own."""
+
+    pool_size: int = Field(5, alias="POOL_SIZE", ge=1)
+    """Connections that each worker keeps open."""
+    max_overflow: int = Field(5, alias="MAX_OVERFLOW", ge=0)
+    """Connections that each worker opens beyond POOL_SIZE under load."""
+    pool_timeout: float = Field(2.0, alias="POOL_TIMEOUT", gt=0)
+    """Seconds to wait for a free connection before 503 `busy`."""
+    pool_recycle: int = Field(1800, alias="POOL_RECYCLE", ge=-1)
+    """Seconds after which a connection is replaced; -1 = never."""
+    pool_pre_ping: bool = Field(False, alias="POOL_PRE_PING")
+    """Ask each connection whether it lives before using it: one round trip a request."""
+    pool_use_lifo: bool = Field(True, alias="POOL_USE_LIFO")
+    database_timeout_seconds: float = Field(3.0, gt=0)
+    """How long a request waits for PostgreSQL to answer one statement before 503."""
+
+    secret_key: SecretStr | None = Field(None, alias="SECRET_KEY")
+    """At least 32 characters; signs links. `blobstore serve` makes and keeps one when it is not set."""
+    base_url: str | None = Field(None, alias="BASE_URL")
+    """https://files.example: what links start with. Unset: the request's own Host."""
+    log_file: Path | None = Field(None, alias="LOG_FILE")
+    """Where the JSON lines go; unset: standard error."""
+    admin_email: str | None = Field(None, alias="ADMIN_EMAIL")
+    admin_password: SecretStr | None = Field(None, alias="ADMIN_PASSWORD")
+    """The first admin's, when there is none yet."""
+
+    data: Path = Path("data")
+    """The folder for everything that must be kept: the store, the embedded PostgreSQL, the made secrets."""
+    bind: str = "127.0.0.1:5000"
+    """ADDRESS:PORT."""
+    workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
+    """Worker processes; default: one per core."""
+    storage: Literal["disk"] = "disk"
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """More names to be reached by than BASE_URL's, separated by commas; only with BASE_URL."""
+    trusted_proxy_hops: int = Field(0, ge=0, le=10)
+    """How many proxies of ours set X-Forwarded-*; 0: those headers are ignored."""
+
+    max_file_bytes: ByteSize = Field(ByteSize(5 * GiB), ge=1)
+    default_quota_bytes: ByteSize = Field(ByteSize(10 * GiB), ge=0)
+    """The quota of a new user."""
+    default_visibility: Literal["public", "private"] = "public"
+    short_id_length: int = Field(8, ge=8, le=32)
+    """Characters of a file's id."""
+    free_floor_bytes: ByteSize = Field(ByteSize(256 * MiB), ge=0)
+    """Free space of the store below which uploads are refused with 507."""
+
+    header_timeout_seconds: float = Field(10.0, gt=0)
+    """A request's headers must have arrived by then."""
+    idle_timeout_seconds: float = Field(30.0, gt=0)
+    """A body that sends nothing, or a reader that takes nothing, for so long is cut."""
+    min_rate_bytes: ByteSize = Field(ByteSize(KiB), ge=0)
+    """Bytes per second a body must reach on average after 10 seconds."""
+    keepalive_seconds: float = Field(5.0, ge=0)
+    """How long an idle connection is kept."""
+    graceful_timeout_seconds: int = Field(30, ge=1)
+    """How long requests under way may go on after a stop or reload was asked for."""
+    max_connections: int = Field(1000, ge=1)
+    """Connections per worker."""
+    max_bodies_per_address: int = Field(100, ge=1)
+    """Bodies in flight per client address (an IPv6 /64) and worker, then 429."""
+
+    login_failures: int = Field(10, ge=1)
+    """Failed logins per account and address in a window."""
+    login_failures_total: int = Field(1000, ge=1)
+    """Failed logins of all accounts and addresses in a window."""
+    login_window_seconds: int = Field(300, ge=1)
+
+    upkeep_interval_seconds: int = Field(600, ge=0)
+    """How often the upkeep runs in the background, once for all workers and nodes; 0: never."""
+    reap_grace_seconds: int = Field(3600, ge=60)
+    """How old a file that never became ready must be to be removed."""
+    sweep_grace_seconds: int = Field(86400, ge=0)
+    """How long a blob that nobody claims keeps its bytes."""
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return _names(value)
+
+    @field_validator("bind")
+    @classmethod
+    def _check_bind(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        if not host or not port.isdigit() or int(port) > 65535:
+            raise ValueError("is ADDRESS:PORT, like 127.0.0.1:5000")
+        return value
+
+    @field_validator("base_url")
+    @classmethod
+    def _check_base_url(cls, value: str | None) -> str | None:
+        if not value:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("is http://HOST or https://HOST")
+        if parts.path not in ("", "/"):
+            raise ValueError("has no path: the service lives at the root of its host")
+        return value.rstrip("/")
+
+    @field_validator("secret_key")
+    @classmethod
+    def _check_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and (len(value.get_secret_value()) < MIN_SECRET_LENGTH or len(set(value.get_secret_value())) < 8):
+            raise ValueError(f"needs at least {MIN_SECRET_LENGTH} characters of real randomness (openssl rand -hex 32)")
+        return value
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Settings:
+        if self.admin_password and not self.admin_email:
+            raise ValueError("ADMIN_PASSWORD needs ADMIN_EMAIL")
+        if self.allowed_hosts and not self.base_url:
+            raise ValueError("BLOBSTORE_ALLOWED_HOSTS needs BASE_URL")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        **_others: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what `load` hands over: it merged the environment already."""
+        return (init_settings,)
+
+    @property
+    def external_database(self) -> str | None:
+        """The address of a PostgreSQL that is not ours, for SQLAlchemy with psycopg2; None: the embedded one."""
+        if self.database_url and self.database_url.get_secret_value():
+            _, _, rest = self.database_url.get_secret_value().partition("://")
+            return "postgresql+psycopg2://" + rest
+        if self.postgres_host:
+            password = self.postgres_password.get_secret_value() if self.postgres_password else ""
+            who = f"{quote(self.postgres_user, safe='')}:{quote(password, safe='')}"
+            return f"postgresql+psycopg2://{who}@{self.postgres_host}:{self.postgres_port}/{self.postgres_db}"
+        return None
+
+    @property
+    def store(self) -> Path:
+        """The folder of the disk storage."""
+        return self.data / "store"
+
+
+@dataclass(frozen=True)
+class Knob:
+    """One setting as people write it: its variable, its field and its default."""
+
+    variable: str
+    field: str
+    default: Any
+
+
+def knobs() -> Iterator[Knob]:
+    """Every setting, in the order of the class."""
+    for name, field in Settings.model_fields.items():
+        default = "one per core" if field.default_factory else field.default
+        yield Knob(field.alias or PREFIX + name.upper(), name, default)
+
+
+def load(environ: Mapping[str, str] | None = None, dotenv: Path | None = Path(".env")) -> Settings:
+    """Read the settings. Raises SettingsError with every mistake at once: bad values, unknown names, unreadable files."""
+    environ = os.environ if environ is None else environ
+    problems: list[str] = []
+    known = {knob.variable: knob.field for knob in knobs()}
+    merged = {**_read_dotenv(dotenv), **environ}
+    merged.update(_read_secret_files(merged, problems))
+    for name in merged:
+        if name.startswith(PREFIX) and name not in known and name not in NOT_SETTINGS:
+            problems.append(f"{name}: there is no such setting")
+    given = {known[name]: value for name, value in merged.items() if name in known and value != ""}
+    try:
+        settings = Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        names = {field: variable for variable, field in known.items()}
+        problems += [_line(mistake, names) for mistake in error.errors(include_input=False, include_url=False)]
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def _read_dotenv(path: Path | None) -> dict[str, str]:
+    if path is None or not path.is_file():
+        return {}
+    return {name: value for name, value in dotenv_values(path).items() if value is not None}
+
+
+def _read_secret_files(merged: Mapping[str, str], problems: list[str]) -> dict[str, str]:
+    found = {}
+    for name in SECRETS:
+        path = merged.get(f"{name}_FILE")
+        if path and not merged.get(name):
+            try:
+                found[name] = Path(path).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                problems.append(f"{name}_FILE: {path} cannot be read ({type(error).__name__})")
+    return found
+
+
+def _line(mistake: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    where = str(mistake["loc"][0]) if mistake["loc"] else ""
+    text = mistake["msg"].removeprefix("Value error, ")
+    return f"{names.get(where, where)}: {text}" if where else text
