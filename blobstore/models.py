@@ -1,0 +1,178 @@
+"""The schema, on one page. Who writes which table is in docs/architecture.md; core/ holds every statement."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    Text,
+    func,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeEngine
+
+Ordered = Text(collation="C")
+"""Text compared byte by byte: digests are locked in ascending order, and ids are paged through."""
+
+
+class Base(DeclarativeBase):
+    """Every time is with its zone, every `str` is text, every `int` has 64 bits."""
+
+    type_annotation_map: ClassVar[dict[type, TypeEngine[object]]] = {
+        str: Text(),
+        int: BigInteger(),
+        datetime: DateTime(timezone=True),
+        list[str]: ARRAY(Text()),
+    }
+
+
+class User(Base):
+    """An account. The five counters are core/quota.py's and count every file, ready or not."""
+
+    __tablename__ = "users"
+    __table_args__ = (
+        CheckConstraint("role IN ('user', 'admin')", "users_role"),
+        CheckConstraint("used_bytes >= 0", "users_used"),
+        CheckConstraint("reserved_bytes >= 0", "users_reserved"),
+        CheckConstraint("logical_bytes >= 0 AND file_count >= 0 AND content_count >= 0", "users_counts"),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    email: Mapped[str | None] = mapped_column(unique=True)
+    password_hash: Mapped[str]
+    role: Mapped[str] = mapped_column(server_default="user")
+    quota_bytes: Mapped[int | None]
+    """None: no limit. May be lowered below what is used."""
+    used_bytes: Mapped[int] = mapped_column(server_default="0")
+    """The sum of the sizes of the user's claims: what the quota compares."""
+    reserved_bytes: Mapped[int] = mapped_column(server_default="0")
+    logical_bytes: Mapped[int] = mapped_column(server_default="0")
+    """The sum of the sizes of the user's files."""
+    file_count: Mapped[int] = mapped_column(server_default="0")
+    content_count: Mapped[int] = mapped_column(server_default="0")
+    disabled: Mapped[bool] = mapped_column(server_default=text("false"))
+    epoch: Mapped[int] = mapped_column(Integer, server_default="0")
+    """Raised to make every signed link of the user void."""
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Blob(Base):
+    """One content, whoever has it. Written by core/blobs.py."""
+
+    __tablename__ = "blobs"
+    __table_args__ = (
+        CheckConstraint("digest ~ '^[0-9a-f]{64}$'", "blobs_digest"),
+        CheckConstraint("size_bytes >= 0", "blobs_size"),
+        CheckConstraint("refs >= 0", "blobs_refs"),
+        CheckConstraint("published_at IS NULL OR location IS NOT NULL", "blobs_published"),
+        Index("blobs_unused", "digest", postgresql_where=text("refs = 0")),
+        Index("blobs_verified", "verified_at", postgresql_where=text("published_at IS NOT NULL")),
+    )
+
+    digest: Mapped[str] = mapped_column(Ordered, primary_key=True)
+    size_bytes: Mapped[int]
+    refs: Mapped[int]
+    """How many claims there are."""
+    location: Mapped[str | None]
+    published_at: Mapped[datetime | None]
+    """Set: the bytes at `location` are durable and have this digest."""
+    verified_at: Mapped[datetime | None]
+    damaged_at: Mapped[datetime | None]
+    unreferenced_at: Mapped[datetime | None]
+    """When the last claim went."""
+    content_type: Mapped[str]
+    """Our own sniff of the first bytes."""
+
+
+class Claim(Base):
+    """One user's hold on one blob, what the quota counts. Written by core/blobs.py."""
+
+    __tablename__ = "claims"
+    __table_args__ = (CheckConstraint("files > 0", "claims_files"), Index("claims_digest", "digest"))
+
+    owner_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    digest: Mapped[str] = mapped_column(Ordered, ForeignKey("blobs.digest"), primary_key=True)
+    files: Mapped[int] = mapped_column(Integer)
+    """How many of the owner's files name the blob."""
+
+
+class File(Base):
+    """A user's name for a blob. Written by core/upload.py, core/files.py, core/delete.py, core/counters.py."""
+
+    __tablename__ = "files"
+    __table_args__ = (
+        ForeignKeyConstraint(["owner_id", "digest"], ["claims.owner_id", "claims.digest"]),
+        CheckConstraint("visibility IN ('public', 'private')", "files_visibility"),
+        Index("files_digest", "digest", "ready_at", "id"),
+        Index("files_same", "owner_id", "digest"),
+        Index("files_listed", "owner_id", "ready_at", "id", postgresql_where=text("ready_at IS NOT NULL")),
+        Index("files_folder", "owner_id", "folder", "ready_at", "id", postgresql_where=text("ready_at IS NOT NULL")),
+        Index("files_pending", "reserved_at", postgresql_where=text("ready_at IS NULL")),
+        Index("files_expiring", "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
+    )
+
+    id: Mapped[str] = mapped_column(Ordered, primary_key=True)
+    """Random base62, chosen before the row is inserted: a crash of PostgreSQL may reuse a sequence's numbers."""
+    owner_id: Mapped[int]
+    digest: Mapped[str] = mapped_column(Ordered)
+    name: Mapped[str]
+    folder: Mapped[str]
+    visibility: Mapped[str]
+    tags: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
+    reserved_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    ready_at: Mapped[datetime | None]
+    """Set: the upload was acknowledged, or is about to be."""
+    expires_at: Mapped[datetime | None]
+    downloads: Mapped[int] = mapped_column(server_default="0")
+    last_downloaded_at: Mapped[datetime | None]
+
+
+class ApiKey(Base):
+    """A user's long-lived credential; only its hash is here. Written by core/keys.py."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (Index("api_keys_owner", "owner_id"),)
+
+    id: Mapped[str] = mapped_column(Ordered, primary_key=True)
+    owner_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    name: Mapped[str]
+    key_hash: Mapped[str] = mapped_column(unique=True)
+    """The SHA-256 of the key, in hex."""
+    last_four: Mapped[str]
+    scopes: Mapped[list[str]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+
+
+class RateLimit(Base):
+    """Hits in the present window of one limit; unlogged, so a crash of PostgreSQL forgets it. Written by core/limits.py."""
+
+    __tablename__ = "rate_limits"
+    __table_args__ = (Index("rate_limits_expires", "expires_at"), {"prefixes": ["UNLOGGED"]})
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    hits: Mapped[int]
+    expires_at: Mapped[datetime]
+
+
+class Lease(Base):
+    """Who does a job that must be done once among all workers and nodes, and until when. Written by core/lease.py."""
+
+    __tablename__ = "leases"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    holder: Mapped[str]
+    expires_at: Mapped[datetime]
