@@ -12,7 +12,8 @@ Promises, tested by their numbers:
  8. Every call is safe from many greenlets, threads and processes.
  9. A reader that started keeps all its bytes although the blob is deleted meanwhile.
 
-Every call may raise StorageUnavailable, `write` and `publish` also StorageFull; then nothing became visible.
+Every call may raise StorageUnavailable; `stage`, `write` and `publish` also StorageFull. A `publish` that raised has
+promised nothing: what was there before is still there, or all of the new bytes are, perhaps not durably.
 The calls block: a worker makes them through `offload`.
 """
 
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self
 
@@ -31,7 +32,10 @@ class Staged(Protocol):
     """Bytes on their way in. A context manager; leaving it discards what was not published."""
 
     def write(self, chunk: bytes | bytearray | memoryview) -> None:
-        """Append all of `chunk`. Raises StorageFull, StorageUnavailable."""
+        """Append all of `chunk`. Raises StorageFull, StorageUnavailable; the staged bytes are discarded then.
+
+        One call at a time: `write` and `publish` raise ValueError beside another, and when nothing is staged any more.
+        """
 
     def publish(self, digest: Digest) -> str:
         """Make the staged bytes the blob `digest`, durably and atomically; return its location. At most once.
@@ -41,7 +45,10 @@ class Staged(Protocol):
         """
 
     def discard(self) -> None:
-        """Drop the staged bytes. Nothing happens after `publish` or a first `discard`."""
+        """Drop the staged bytes. Nothing happens after `publish` or a first `discard`.
+
+        It never waits: beside a `write` it takes effect when that ends, and a `publish` under way goes on.
+        """
 
     def __enter__(self) -> Self: ...
 
@@ -54,10 +61,13 @@ class Storage(Protocol):
     """A place for bytes. A location is text that names its backend, `disk:ab/abcdef…`, and is opaque to all others."""
 
     def stage(self) -> Staged:
-        """Begin bytes on their way in."""
+        """Begin bytes on their way in. Raises StorageFull, StorageUnavailable."""
 
     def open(self, location: str, start: int = 0) -> BinaryIO:
-        """A reader at byte `start`. Raises BlobMissing when nothing is there."""
+        """A reader at byte `start`, nothing at or past the end. Raises BlobMissing when nothing is there.
+
+        Every location that this storage did not make is a ValueError, here and below.
+        """
 
     def size(self, location: str) -> int | None:
         """The number of bytes at `location`, None when nothing is there."""
@@ -66,10 +76,19 @@ class Storage(Protocol):
         """Remove the bytes; absent is success."""
 
     def exclusive(self, digest: Digest) -> AbstractContextManager[None]:
-        """Keep every publish of this digest's shard out, in every process: around the second half of a sweep."""
+        """Keep every publish of this digest's shard out, in every process: around the second half of a sweep.
+
+        Never in a worker that publishes too: publishes that wait for it may hold every thread that its holder needs.
+        """
 
     def locations(self) -> Iterator[tuple[str, Digest, int, datetime]]:
         """Every published (location, digest, size in bytes, time of publication), in no order, while others go on."""
 
     def free_bytes(self) -> int | None:
         """Space left for uploads, None when it has no bound that can be asked."""
+
+    def discard_abandoned(self, older_than: timedelta) -> int:
+        """Remove what a killed writer left staged, last written longer ago than that; return how many things it was.
+
+        What a living writer has staged is left alone, however old.
+        """

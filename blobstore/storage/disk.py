@@ -1,0 +1,251 @@
+"""Bytes on a local disk: `store/ab/<sha256>`, in 256 shard folders that are there from the start.
+
+    stage      a nameless file (O_TMPFILE), or tmp/<uuid> where the filesystem or the system has none
+    publish    size compared, fsync(file); under the shard's shared lock a temporary name in the shard folder,
+               renamed over the final one; fsync(shard folder)
+    exclusive  the shard's lock, `locks/ab`, alone
+
+Only the folders and locks of `prepare` are taken for granted. When a shard folder is gone (a disk that is not mounted)
+everything raises StorageUnavailable: nothing may be called missing, or deleted, because its disk is away.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from io import FileIO
+from pathlib import Path
+from typing import BinaryIO
+from uuid import uuid4
+
+from blobstore.digest import Digest
+from blobstore.errors import BlobMissing
+from blobstore.storage.staging import DiskStaged, open_folder, trouble
+
+SHARDS = tuple(f"{number:02x}" for number in range(256))
+_LOCATION = re.compile(r"disk:(([0-9a-f]{2})/\2[0-9a-f]{62})")
+_BLOB = re.compile(r"[0-9a-f]{64}")
+_LEFTOVER = re.compile(r"\.?[0-9a-f]{32}")
+"""A staging file, or with a dot the temporary name of a publish: uuid4, never a digest."""
+
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+"""O_NONBLOCK, so that a FIFO at a blob's place does not hang the reader; files do not know it."""
+
+
+class Disk:
+    """The storage in the folder `root`. Untouched until `prepare`, or the first call."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._root = str(root)
+        self._tmp = str(root / "tmp")
+
+    def prepare(self) -> None:
+        """Make the folders and locks, durably; what is there already stays as it is. Raises StorageUnavailable."""
+        with trouble():
+            for folder in reversed((self.root, *self.root.parents)):
+                if _make_folder(folder, 0o750):
+                    _sync_folder(folder.parent)
+            for name in ("tmp", "locks"):
+                _make_folder(self.root / name, 0o700)
+            for shard in SHARDS:
+                _make_folder(self.root / shard, 0o750, followed=False)
+                os.close(os.open(self._lock(shard), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+            _sync_folder(self.root)
+
+    @cached_property
+    def nameless(self) -> bool:
+        """Whether files without a name can be made here and be given one later (a kill leaves nothing of them)."""
+        probe = uuid4().hex
+        try:
+            fd = os.open(self._root, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            with FileIO(fd), open_folder(self._tmp) as tmp:
+                os.link(f"/proc/self/fd/{fd}", probe, dst_dir_fd=tmp, follow_symlinks=True)
+                os.unlink(probe, dir_fd=tmp)
+        except (OSError, AttributeError):
+            return False
+        return True
+
+    def stage(self) -> DiskStaged:
+        """Begin bytes on their way in. Raises StorageFull, StorageUnavailable."""
+        with trouble():
+            if self.nameless:
+                flags, path, name = os.O_TMPFILE, self._root, None
+            else:
+                flags, path = os.O_CREAT | os.O_EXCL, f"{self._tmp}/{uuid4().hex}"
+                name = path
+            return DiskStaged(self, os.open(path, flags | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), name)
+
+    def open(self, location: str, start: int = 0) -> BinaryIO:
+        """An unbuffered reader at byte `start`. Raises BlobMissing where no regular file is, StorageUnavailable."""
+        path = self._path(location)
+        with trouble():
+            reader = self._open_regular(path)
+            if start:
+                reader.seek(start)
+            return reader
+
+    def size(self, location: str) -> int | None:
+        """The number of bytes at `location`, None when no regular file is there. Raises StorageUnavailable."""
+        path = self._path(location)
+        with trouble():
+            try:
+                found = os.lstat(path)
+            except FileNotFoundError:
+                self._check_shard(path)
+                return None
+        return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+    def delete(self, location: str) -> None:
+        """Remove the bytes; absent is success. Not durable by itself: after a power cut they may be there again."""
+        path = self._path(location)
+        with trouble():
+            try:
+                os.unlink(path)  # noqa: PTH108 -- a checked text, not worth a Path
+            except FileNotFoundError:
+                self._check_shard(path)
+
+    @contextmanager
+    def exclusive(self, digest: Digest) -> Iterator[None]:
+        """Keep every publish of this digest's shard out, in every process. A kill frees it."""
+        with ExitStack() as stack:
+            with trouble():
+                stack.enter_context(self.locked(digest.hex[:2], fcntl.LOCK_EX))
+            yield
+
+    def locations(self) -> Iterator[tuple[str, Digest, int, datetime]]:
+        """Every published (location, digest, size in bytes, time of publication); foreign files are passed over."""
+        with trouble():
+            for shard in SHARDS:
+                for name, found in _files(f"{self._root}/{shard}", _BLOB):
+                    if name.startswith(shard):
+                        yield f"disk:{shard}/{name}", Digest(name), found.st_size, _utc(found)
+
+    def free_bytes(self) -> int:
+        """Space left for users who are not root. Raises StorageUnavailable."""
+        with trouble():
+            found = os.statvfs(self._root)
+        return found.f_bavail * found.f_frsize
+
+    def discard_abandoned(self, older_than: timedelta) -> int:
+        """Remove staged bytes and temporary names whose writer died, last written longer ago; return how many."""
+        before = datetime.now(UTC) - older_than
+        with trouble():
+            count = sum(_discard_unlocked(path) for path in self._leftovers("tmp", before))
+            for shard in SHARDS:
+                if abandoned := self._leftovers(shard, before):
+                    # Nobody is between his link and his rename while we hold this lock: what is left now stays.
+                    with self.locked(shard, fcntl.LOCK_EX):
+                        count += sum(_unlink(path) for path in abandoned)
+        return count
+
+    @contextmanager
+    def locked(self, shard: str, how: int) -> Iterator[None]:
+        """Hold the shard's flock, LOCK_SH or LOCK_EX. Raises OSError.
+
+        Each call opens a descriptor of its own: threads and greenlets of one process exclude each other too.
+        """
+        fd = os.open(self._lock(shard), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, how)
+            try:
+                yield
+            finally:
+                # Closing is not enough: a child forked meanwhile would keep the lock until it ends or execs.
+                fcntl.flock(fd, fcntl.LOCK_UN)
+        finally:
+            os.close(fd)
+
+    def shard_folder(self, digest: Digest) -> str:
+        """The path of the folder that holds this digest's blob."""
+        return f"{self._root}/{digest.hex[:2]}"
+
+    def _lock(self, shard: str) -> str:
+        return f"{self._root}/locks/{shard}"
+
+    def _path(self, location: str) -> str:
+        match = _LOCATION.fullmatch(location)
+        if match is None:
+            raise ValueError("not a location on this disk")
+        return f"{self._root}/{match[1]}"
+
+    def _open_regular(self, path: str) -> FileIO:
+        try:
+            fd = os.open(path, _READ)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ELOOP, errno.ENXIO):
+                raise
+            self._check_shard(path)
+            raise BlobMissing("nothing is there") from error
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            return FileIO(fd)
+        os.close(fd)
+        raise BlobMissing("no regular file is there")
+
+    def _check_shard(self, path: str) -> None:
+        os.stat(path[:-65])  # noqa: PTH116 -- a checked text, not worth a Path
+
+    def _leftovers(self, folder: str, before: datetime) -> list[str]:
+        path = f"{self._root}/{folder}"
+        return [f"{path}/{name}" for name, found in _files(path, _LEFTOVER) if _utc(found) <= before]
+
+
+def _make_folder(path: Path, mode: int, *, followed: bool = True) -> bool:
+    """Make one folder unless it is there. Raises NotADirectoryError for anything else at its place."""
+    try:
+        path.mkdir()
+    except FileExistsError:
+        if not stat.S_ISDIR(path.stat(follow_symlinks=followed).st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
+        return False
+    path.chmod(mode)
+    return True
+
+
+def _sync_folder(path: Path) -> None:
+    with open_folder(str(path)) as fd:
+        os.fsync(fd)
+
+
+def _files(folder: str, names: re.Pattern[str]) -> Iterator[tuple[str, os.stat_result]]:
+    """The regular files of a folder whose whole name matches; one that vanishes meanwhile is passed over."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if names.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                with suppress(FileNotFoundError):
+                    yield entry.name, entry.stat(follow_symlinks=False)
+
+
+def _utc(found: os.stat_result) -> datetime:
+    return datetime.fromtimestamp(found.st_mtime, UTC)
+
+
+def _discard_unlocked(path: str) -> bool:
+    """Remove a staging file unless its writer, who holds its flock, is alive."""
+    try:
+        fd = os.open(path, _READ)
+    except FileNotFoundError:
+        return False
+    try:
+        # Shared, not exclusive: over NFS the latter needs a descriptor for writing, and the file may be read-only.
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return _unlink(path)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(fd)
+
+
+def _unlink(path: str) -> bool:
+    try:
+        os.unlink(path)  # noqa: PTH108 -- a listed text, not worth a Path
+    except FileNotFoundError:
+        return False
+    return True
