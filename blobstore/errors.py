@@ -3,7 +3,9 @@
     BlobstoreError
     ├── Invalid                  what the caller sent is not well-formed, or not allowed
     │   ├── BadDigest  BadName  BadText  BadExpires  BadOption  BadCursor
-    │   └── BadJson  BadBase64  BadMultipart  MissingFile  TooManyFiles  IncompleteBody  BadChunk
+    │   ├── BadJson  BadBase64  BadMultipart  MissingFile  TooManyFiles  IncompleteBody  BadChunk
+    │   ├── LengthRequired  UnsupportedTransferCoding
+    │   └── UnsupportedMediaType  UnsupportedContentEncoding
     ├── Unauthenticated          no credentials, or credentials that do not verify
     ├── Forbidden                known, but not allowed
     │   └── InsufficientScope
@@ -12,7 +14,7 @@
     │   ├── DigestMismatch
     │   └── AlreadyExists
     ├── LimitExceeded            the caller's own limit
-    │   ├── FileTooLarge  QuotaExceeded
+    │   ├── FileTooLarge  QuotaExceeded  BodyTooLarge  FormTooLarge
     │   └── TooManyAttempts  TooSlow
     └── Unavailable              our side; a retry is safe
         ├── Busy  DatabaseUnavailable  StorageUnavailable  ContentDamaged  UploadLost
@@ -127,6 +129,30 @@ class BadChunk(Invalid):
     code = "bad_chunk"
 
 
+class LengthRequired(Invalid):
+    """A body is needed, and neither Content-Length nor the chunked coding says where it ends."""
+
+    code = "length_required"
+
+
+class UnsupportedTransferCoding(Invalid):
+    """A Transfer-Encoding other than `chunked`."""
+
+    code = "unsupported_transfer_coding"
+
+
+class UnsupportedMediaType(Invalid):
+    """A Content-Type that this place does not read."""
+
+    code = "unsupported_media_type"
+
+
+class UnsupportedContentEncoding(Invalid):
+    """A Content-Encoding other than `identity`: the bytes stored are the bytes sent."""
+
+    code = "unsupported_content_encoding"
+
+
 class Unauthenticated(BlobstoreError):
     """No credentials where they are needed, or credentials that do not verify."""
 
@@ -205,6 +231,23 @@ class QuotaExceeded(LimitExceeded):
     def __init__(self, *, limit_bytes: int, used_bytes: int, needed_bytes: int) -> None:
         super().__init__(f"{needed_bytes} bytes are needed, {max(limit_bytes - used_bytes, 0)} are free")
         self.limit_bytes, self.used_bytes, self.needed_bytes = limit_bytes, used_bytes, needed_bytes
+
+
+class BodyTooLarge(LimitExceeded):
+    """A JSON body larger than this place reads."""
+
+    code = "body_too_large"
+    members = ("limit_bytes",)
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"this body may have at most {limit_bytes} bytes")
+        self.limit_bytes = limit_bytes
+
+
+class FormTooLarge(LimitExceeded):
+    """A form with more fields, longer fields or longer part headers than are read; its files do not count."""
+
+    code = "form_too_large"
 
 
 class TooManyAttempts(LimitExceeded):

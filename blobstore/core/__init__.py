@@ -1,0 +1,1 @@
+"""The rules: use cases and the owners of the invariants. No Flask, no HTTP."""
