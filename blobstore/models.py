@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     ARRAY,
@@ -29,7 +29,7 @@ Ordered = Text(collation="C")
 class Base(DeclarativeBase):
     """Every time is with its zone, every `str` is text, every `int` has 64 bits."""
 
-    type_annotation_map: ClassVar[dict[type, TypeEngine[object]]] = {
+    type_annotation_map: ClassVar[dict[type, TypeEngine[Any]]] = {
         str: Text(),
         int: BigInteger(),
         datetime: DateTime(timezone=True),
@@ -158,7 +158,7 @@ class ApiKey(Base):
 
 
 class RateLimit(Base):
-    """Hits in the present window of one limit; unlogged, so a crash of PostgreSQL forgets it. Written by core/limits.py."""
+    """Hits in the present window of one limit; a crash of PostgreSQL forgets it (unlogged). By core/limits.py."""
 
     __tablename__ = "rate_limits"
     __table_args__ = (Index("rate_limits_expires", "expires_at"), {"prefixes": ["UNLOGGED"]})

@@ -1,0 +1,217 @@
+"""Users: made, changed, removed. The only writer of `users`, but for the counters, which are core/quota.py's."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from blobstore.core import passwords
+from blobstore.core.delete import Which, remove
+from blobstore.core.names import parse_user_name
+from blobstore.core.store import Store
+from blobstore.digest import Digest
+from blobstore.errors import AlreadyExists, BadOption, NotFound
+from blobstore.models import ApiKey, File, User
+from blobstore.settings import Settings
+
+MIN_PASSWORD_LENGTH = 8
+MAX_PASSWORD_BYTES = 1024
+MAX_EMAIL_BYTES = 254
+DELETE_BATCH = 500
+_LOCK_FIRST_ADMIN = text("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE")
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user as an administrator sees him. Sizes in bytes; `quota_bytes` None: no limit."""
+
+    id: int
+    name: str
+    email: str | None
+    role: str
+    quota_bytes: int | None
+    used_bytes: int
+    file_count: int
+    disabled: bool
+    created_at: datetime
+
+
+_ACCOUNT = (
+    User.id,
+    User.name,
+    User.email,
+    User.role,
+    User.quota_bytes,
+    User.used_bytes,
+    User.file_count,
+    User.disabled,
+    User.created_at,
+)
+
+
+def add(
+    store: Store,
+    name: str,
+    password: str,
+    *,
+    email: str | None = None,
+    admin: bool = False,
+    quota_bytes: int | None = None,
+) -> Account:
+    """Make a user. Raises BadName, BadOption for the password or e-mail, AlreadyExists."""
+    values = _new_user(name, password, email=email, admin=admin, quota_bytes=quota_bytes)
+    try:
+        with store.database.transaction() as session:
+            return _insert(session, values)
+    except IntegrityError as error:
+        raise AlreadyExists("there is a user with that name or e-mail already") from error
+
+
+def first_admin(store: Store) -> tuple[str, str] | None:
+    """Make the first admin when there is none: ADMIN_EMAIL with ADMIN_PASSWORD, or `admin` with a made password.
+
+    The name and the password for the terminal; None when there is an admin. Safe to call from many nodes at once.
+    """
+    with store.database.transaction() as session:
+        session.execute(_LOCK_FIRST_ADMIN)
+        if session.scalar(select(func.count()).select_from(User).where(User.role == "admin")):
+            return None
+        name, email, password = _first_credentials(store.settings)
+        _insert(session, _new_user(name, password, email=email, admin=True, quota_bytes=None))
+    return name, password
+
+
+def _first_credentials(settings: Settings) -> tuple[str, str | None, str]:
+    given = settings.admin_password
+    return "admin", settings.admin_email, given.get_secret_value() if given else secrets.token_urlsafe(18)
+
+
+def accounts(store: Store) -> list[Account]:
+    """Every user, by name."""
+    with store.database.transaction() as session:
+        return [Account(*row) for row in session.execute(select(*_ACCOUNT).order_by(User.name))]
+
+
+def get(store: Store, name: str) -> Account:
+    """One user. Raises NotFound."""
+    with store.database.transaction() as session:
+        return _get(session, name)
+
+
+def set_password(store: Store, name: str, password: str) -> None:
+    """Give the user a new password; the old one is refused from the next request on. Raises NotFound, BadOption."""
+    _change(store, name, password_hash=passwords.hash_password(check_password(password)), epoch=User.epoch + 1)
+
+
+def rehash(store: Store, user_id: int, old_hash: str, password: str) -> None:
+    """Replace a hash that was made with other parameters than today's, once its password is known to be right."""
+    if passwords.is_outdated(old_hash):
+        values = {"password_hash": passwords.hash_password(password)}
+        with store.database.transaction() as session:
+            session.execute(update(User).where(User.id == user_id, User.password_hash == old_hash).values(**values))
+
+
+def set_quota(store: Store, name: str, quota_bytes: int | None) -> None:
+    """Give the user a quota, which may be below what he uses; None: no limit. Raises NotFound."""
+    _change(store, name, quota_bytes=quota_bytes)
+
+
+def set_disabled(store: Store, name: str, *, disabled: bool) -> None:
+    """A disabled user is refused on the next request, and nothing of his is served. Raises NotFound, BadOption."""
+    with store.database.transaction() as session:
+        account = _get(session, name)
+        if disabled:
+            _keep_an_admin(session, account)
+        session.execute(update(User).where(User.id == account.id).values(disabled=disabled))
+
+
+def remove_account(store: Store, name: str) -> int:
+    """Delete the user with all his files, by the ordinary delete; how many files. Raises NotFound, BadOption.
+
+    He is disabled first, so that nothing new comes; when it is interrupted, it can be repeated.
+    """
+    set_disabled(store, name, disabled=True)
+    account = get(store, name)
+    removed = 0
+    while files := _some_files(store, account.id):
+        for file_id, digest in files:
+            removed += _remove_file(store, account.id, file_id, digest)
+    with store.database.transaction() as session:
+        session.execute(delete(ApiKey).where(ApiKey.owner_id == account.id))
+        session.execute(delete(User).where(User.id == account.id))
+    return removed
+
+
+def check_password(password: str) -> str:
+    """The password, if it may be one. Raises BadOption: 8 characters to 1,024 bytes, not like an API key."""
+    if len(password) < MIN_PASSWORD_LENGTH or len(password.encode()) > MAX_PASSWORD_BYTES:
+        raise BadOption("password", f"has {MIN_PASSWORD_LENGTH} characters to {MAX_PASSWORD_BYTES} bytes")
+    if password.startswith("bs_"):
+        raise BadOption("password", "must not start with bs_, which is how API keys start")
+    if "\0" in password:
+        raise BadOption("password", "has no NUL")
+    return password
+
+
+def _new_user(name: str, password: str, *, email: str | None, admin: bool, quota_bytes: int | None) -> dict[str, Any]:
+    return {
+        "name": parse_user_name(name),
+        "email": _check_email(email),
+        "password_hash": passwords.hash_password(check_password(password)),
+        "role": "admin" if admin else "user",
+        "quota_bytes": quota_bytes,
+    }
+
+
+def _check_email(email: str | None) -> str | None:
+    if email is None:
+        return None
+    local, at, host = email.rpartition("@")
+    if not at or not local or "." not in host or not email.isprintable() or " " in email:
+        raise BadOption("email", "is not an e-mail address")
+    if len(email.encode()) > MAX_EMAIL_BYTES:
+        raise BadOption("email", f"has at most {MAX_EMAIL_BYTES} bytes")
+    return email.casefold()
+
+
+def _insert(session: Session, values: dict[str, Any]) -> Account:
+    return Account(*session.execute(insert(User).values(**values).returning(*_ACCOUNT)).one())
+
+
+def _get(session: Session, name: str) -> Account:
+    row = session.execute(select(*_ACCOUNT).where(User.name == name.lower()).with_for_update()).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no user {name!r}")
+    return Account(*row)
+
+
+def _change(store: Store, name: str, **values: Any) -> None:
+    with store.database.transaction() as session:
+        account = _get(session, name)
+        session.execute(update(User).where(User.id == account.id).values(**values))
+
+
+def _keep_an_admin(session: Session, account: Account) -> None:
+    session.execute(_LOCK_FIRST_ADMIN)
+    others = select(func.count()).where(User.role == "admin", User.id != account.id, ~User.disabled)
+    if account.role == "admin" and not session.scalar(others):
+        raise BadOption("name", f"{account.name} is the last admin; make another one first")
+
+
+def _some_files(store: Store, owner_id: int) -> list[tuple[str, str]]:
+    with store.database.transaction() as session:
+        rows = session.execute(select(File.id, File.digest).where(File.owner_id == owner_id).limit(DELETE_BATCH))
+        return [(row.id, row.digest) for row in rows]
+
+
+def _remove_file(store: Store, owner_id: int, file_id: str, digest: str) -> int:
+    try:
+        return remove(store, owner_id, Digest(digest), Which.ALL, {"id": file_id}).files
+    except NotFound:
+        return 0

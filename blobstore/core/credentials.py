@@ -1,0 +1,157 @@
+"""Credentials to caller: who is behind a name and password, or an API key. Decided anew on every request.
+
+The user's row is read every time, so a changed password, a revoked key or a disabled user is refused on the next
+request of every worker. What is remembered is only that a password fits a stored hash: argon2 runs once, not each time.
+
+    password   the row -> remembered good? -> count the attempt -> remembered wrong? -> argon2 -> take the attempt back
+    API key    well-formed? -> the row by its SHA-256
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+from blobstore.core import accounts, keys
+from blobstore.core.gate import ALL_SCOPES, Caller, Scope
+from blobstore.core.limits import Limiter
+from blobstore.core.passwords import DECOY, Verifier
+from blobstore.core.store import Store
+from blobstore.database import Prepared
+from blobstore.errors import TooManyAttempts, Unauthenticated
+
+MAX_NAME_BYTES = 254
+GOOD_SECONDS, WRONG_SECONDS, REMEMBERED = 300.0, 60.0, 10_000
+TOUCH_SECONDS = 60.0
+_USER = "u.id, u.name, u.role, u.quota_bytes, u.used_bytes + u.reserved_bytes, u.disabled"
+_BY_NAME = Prepared(
+    "user_by_name", ("text",), f"SELECT {_USER}, u.password_hash FROM users u WHERE u.name = $1 OR u.email = $1"
+)
+_BY_KEY = Prepared(
+    "user_by_key",
+    ("text",),
+    f"""SELECT {_USER}, k.id, k.scopes, k.last_used_at FROM api_keys k JOIN users u ON u.id = k.owner_id
+        WHERE k.key_hash = $1 AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())""",
+)
+
+
+@dataclass(slots=True)
+class _Remembered:
+    fits: bool
+    until: float
+
+
+class Credentials:
+    """One worker's judge of credentials, with what it remembers."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._limiter = Limiter(store.database)
+        self._verifier = Verifier()
+        self._secret = secrets.token_bytes(32)
+        self._memory: OrderedDict[bytes, _Remembered] = OrderedDict()
+
+    def by_password(self, name: str, password: str, address: str) -> Caller:
+        """The caller behind a name or e-mail with a password, or with an API key in its place.
+
+        Raises Unauthenticated, TooManyAttempts, Busy. `address` is the client's, for the limit of failures.
+        """
+        if password.startswith("bs_"):
+            caller = self.by_key(password)
+            if caller.name != name.lower():
+                raise Unauthenticated("wrong name or password")
+            return caller
+        if not _plausible(name, password):
+            raise Unauthenticated("wrong name or password")
+        row = self._store.database.fetch(_BY_NAME, name.casefold())
+        user_id, password_hash = (row[0], row[6]) if row else (0, DECOY)
+        if not self._fits(user_id, password_hash, password, (name.casefold(), address)) or row is None or row[5]:
+            raise Unauthenticated("wrong name or password")
+        return _caller(row, ALL_SCOPES, by_password=True)
+
+    def by_key(self, key: str) -> Caller:
+        """The caller behind an API key, with its scopes. Raises Unauthenticated."""
+        row = self._store.database.fetch(_BY_KEY, keys.hash_key(key)) if keys.is_well_formed(key) else None
+        if row is None or row[5]:
+            raise Unauthenticated("this API key is not valid")
+        key_id, scopes, last_used_at = row[6:9]
+        if last_used_at is None or _older(last_used_at, TOUCH_SECONDS):
+            with self._store.database.transaction() as session:
+                keys.touch(session, key_id)
+        return _caller(row, frozenset(Scope(scope) for scope in scopes), by_password=False)
+
+    def _fits(self, user_id: int, password_hash: str, password: str, who: tuple[str, str]) -> bool:
+        memory_key = self._memory_key(user_id, password_hash, password)
+        remembered = self._recall(memory_key)
+        if remembered and remembered.fits:
+            return True
+        self._count_attempt(*who)
+        if remembered:
+            return False
+        fits = self._verifier.verify(password_hash, password)
+        self._remember(memory_key, fits=fits)
+        if fits:
+            self._give_back(*who)
+            accounts.rehash(self._store, user_id, password_hash, password)
+        return fits
+
+    def _limits(self, name: str, address: str) -> tuple[tuple[int, int, str, str, str], tuple[int, int, str]]:
+        settings = self._store.settings
+        seconds = settings.login_window_seconds
+        each = (settings.login_failures, seconds, "login", name, address)
+        return each, (settings.login_failures_total, seconds, "login-total")
+
+    def _count_attempt(self, name: str, address: str) -> None:
+        """Before argon2, so that a flood of wrong passwords costs no more than a query each."""
+        for limit in self._limits(name, address):
+            if not self._limiter.hit(*limit):
+                raise TooManyAttempts(self._limiter.retry_after_seconds(*limit))
+
+    def _give_back(self, name: str, address: str) -> None:
+        for limit in self._limits(name, address):
+            self._limiter.give_back(*limit)
+
+    def _memory_key(self, *parts: int | str) -> bytes:
+        """An HMAC over length-prefixed fields: without the lengths two of them could be shifted into another pair."""
+        mac = hmac.new(self._secret, digestmod=sha256)
+        for part in parts:
+            field = str(part).encode()
+            mac.update(len(field).to_bytes(8, "big") + field)
+        return mac.digest()
+
+    def _recall(self, memory_key: bytes) -> _Remembered | None:
+        remembered = self._memory.get(memory_key)
+        if remembered is None or remembered.until < time.monotonic():
+            return None
+        self._memory.move_to_end(memory_key)
+        return remembered
+
+    def _remember(self, memory_key: bytes, *, fits: bool) -> None:
+        until = time.monotonic() + (GOOD_SECONDS if fits else WRONG_SECONDS)
+        self._memory[memory_key] = _Remembered(fits, until)
+        while len(self._memory) > REMEMBERED:
+            self._memory.popitem(last=False)
+
+
+def _plausible(name: str, password: str) -> bool:
+    """Whether the two can be a user's at all; argon2 does not run for anything else."""
+    if not name or not password or "\0" in name:
+        return False
+    return len(name.encode()) <= MAX_NAME_BYTES and len(password.encode()) <= accounts.MAX_PASSWORD_BYTES
+
+
+def _older(moment: datetime, seconds: float) -> bool:
+    return datetime.now(moment.tzinfo) - moment > timedelta(seconds=seconds)
+
+
+def _caller(row: Any, scopes: frozenset[Scope], *, by_password: bool) -> Caller:
+    user_id, name, role, quota_bytes, used_bytes = row[:5]
+    if role != "admin":
+        scopes -= {Scope.ADMIN}
+    return Caller(user_id, name, role, scopes, quota_bytes, used_bytes, by_password)

@@ -1,0 +1,92 @@
+"""Delete a user's files. The same ordinary delete serves the reaper, the expiry and an upload that failed.
+
+    one transaction   lock the blob, lock the claim, delete the rows, release, refund
+
+The bytes stay until a sweep finds that nobody claims them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from blobstore.core import blobs, files, quota
+from blobstore.core.gate import Caller, Scope, require
+from blobstore.core.store import Store
+from blobstore.database import retrying
+from blobstore.digest import Digest
+from blobstore.errors import NotFound
+from blobstore.failpoints import failpoint
+
+
+class Which(Enum):
+    """Which files of one owner and one digest a delete takes; `:id` and `:grace` where they matter."""
+
+    ONE = "id = :id AND ready_at IS NOT NULL"
+    BY_HASH = "ready_at IS NOT NULL AND folder NOT LIKE '/.%'"
+    IN_FOLDER = "ready_at IS NOT NULL AND folder = :folder"
+    OWN_PENDING = "id = :id AND ready_at IS NULL"
+    STALLED = "id = :id AND ready_at IS NULL AND reserved_at < clock_timestamp() - CAST(:grace AS interval)"
+    EXPIRED = "id = :id AND expires_at <= clock_timestamp()"
+    ALL = "id = :id"
+
+
+@dataclass(frozen=True)
+class Deleted:
+    """How many files went, and how many bytes the owner's quota got back."""
+
+    files: int
+    freed_bytes: int
+
+
+def delete_file(store: Store, caller: Caller, file_id: str, *, dry_run: bool = False) -> Deleted:
+    """Delete one file of the caller. Raises NotFound, InsufficientScope."""
+    file = files.get(store, caller, file_id, Scope.DELETE)
+    return remove(store, caller.user_id, file.digest, Which.ONE, {"id": file_id}, dry_run=dry_run)
+
+
+def delete_content(
+    store: Store, caller: Caller, digest: Digest, *, folder: str | None = None, dry_run: bool = False
+) -> Deleted:
+    """Delete the caller's files with this content, those of other protocols only when `folder` names theirs.
+
+    Raises NotFound.
+    """
+    require(caller, Scope.DELETE)
+    if folder is None:
+        return remove(store, caller.user_id, digest, Which.BY_HASH, {}, dry_run=dry_run)
+    return remove(store, caller.user_id, digest, Which.IN_FOLDER, {"folder": folder}, dry_run=dry_run)
+
+
+@retrying
+def remove(
+    store: Store, owner_id: int, digest: Digest, which: Which, values: dict[str, object], *, dry_run: bool = False
+) -> Deleted:
+    """The ordinary delete, in one transaction. Raises NotFound when there is nothing to delete."""
+    with store.database.transaction() as session:
+        deleted = _remove(session, owner_id, digest, which, values)
+        if dry_run:
+            session.rollback()
+        failpoint("delete_locked")
+    failpoint("deleted")
+    return deleted
+
+
+def _remove(session: Session, owner_id: int, digest: Digest, which: Which, values: dict[str, object]) -> Deleted:
+    blob = blobs.lock(session, digest)
+    claimed = blobs.claimed(session, owner_id, digest) if blob else 0
+    gone = _delete_rows(session, owner_id, digest, which, values) if claimed else 0
+    if blob is None or gone == 0:
+        raise NotFound("there is no such file")
+    last = blobs.release(session, owner_id, digest, files=gone, of=claimed)
+    quota.refund(session, owner_id, blob.size_bytes, files=gone, last=last)
+    return Deleted(gone, blob.size_bytes if last else 0)
+
+
+def _delete_rows(session: Session, owner_id: int, digest: Digest, which: Which, values: dict[str, object]) -> int:
+    statement = text(f"DELETE FROM files WHERE owner_id = :owner AND digest = :digest AND {which.value}")  # noqa: S608
+    result = session.execute(statement, {"owner": owner_id, "digest": digest.hex, **values})
+    return int(result.rowcount)  # type: ignore[attr-defined]

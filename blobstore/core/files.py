@@ -1,0 +1,214 @@
+"""A user's files: read one, list them, change one.
+
+change   one transaction: lock the blob, look again, refuse a twin, update the row
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypedDict
+
+from sqlalchemy import text, update
+from sqlalchemy.orm import Session
+
+from blobstore.core import blobs
+from blobstore.core.gate import Caller, Scope, authorize
+from blobstore.core.store import Store
+from blobstore.database import retrying
+from blobstore.digest import Digest
+from blobstore.errors import AlreadyExists, BadCursor, NotFound
+from blobstore.models import File
+
+COLUMNS = """
+f.id, f.owner_id, f.digest, f.name, f.folder, b.size_bytes, b.content_type, f.visibility, f.tags,
+f.ready_at, f.expires_at, f.downloads, f.last_downloaded_at"""
+LIVE = "f.ready_at IS NOT NULL AND (f.expires_at IS NULL OR f.expires_at > clock_timestamp())"
+_ONE = text(f"""
+SELECT {COLUMNS} FROM files f JOIN blobs b USING (digest) JOIN users u ON u.id = f.owner_id
+WHERE f.id = :id AND {LIVE} AND NOT u.disabled
+""")  # noqa: S608 (constants only)
+_TWIN = text(f"""
+SELECT f.id, NOT ({LIVE}) AS expired FROM files f
+WHERE f.owner_id = :owner AND f.digest = :digest AND f.ready_at IS NOT NULL AND f.id <> :id
+  AND (CAST(:name AS text) IS NULL OR f.name = :name)
+  AND CASE WHEN CAST(:folder AS text) IS NULL THEN f.folder NOT LIKE '/.%' ELSE f.folder = :folder END
+ORDER BY expired, f.ready_at, f.id LIMIT 1
+""")  # noqa: S608 (constants only)
+
+
+class Changes(TypedDict, total=False):
+    """What a client gives explicitly about a file; a key that is absent was not given. `expires_at` None: never."""
+
+    name: str
+    folder: str
+    visibility: str
+    expires_at: datetime | None
+    tags: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """One file as its owner sees it; columns in the order of COLUMNS."""
+
+    id: str
+    owner_id: int
+    digest: Digest
+    name: str
+    folder: str
+    size_bytes: int
+    content_type: str
+    visibility: str
+    tags: list[str]
+    created_at: datetime
+    expires_at: datetime | None
+    downloads: int
+    last_downloaded_at: datetime | None
+
+    @classmethod
+    def of(cls, row: Any) -> StoredFile:
+        """Read a row of COLUMNS."""
+        return cls(row[0], row[1], Digest(row[2]), *row[3:13])
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A ready file of the same owner and content, under the same name if one was asked for."""
+
+    id: str
+    expired: bool
+
+
+def find_twin(
+    session: Session, owner_id: int, digest: Digest, *, name: str | None, folder: str | None, but: str = ""
+) -> Twin | None:
+    """The oldest live one, else an expired one; None for name or folder means any (but no other protocol's folder).
+
+    To be asked under the lock of the blob.
+    """
+    values = {"owner": owner_id, "digest": digest.hex, "name": name, "folder": folder, "id": but}
+    row = session.execute(_TWIN, values).one_or_none()
+    return Twin(*row) if row else None
+
+
+def read(session: Session, file_id: str) -> StoredFile | None:
+    """One live file, whoever asks: for those that have asked the gate, or are about to."""
+    row = session.execute(_ONE, {"id": file_id}).one_or_none()
+    return StoredFile.of(row) if row else None
+
+
+def get(store: Store, caller: Caller | None, file_id: str, scope: Scope = Scope.READ) -> StoredFile:
+    """The file `file_id`, if the caller may. Raises NotFound, InsufficientScope."""
+    with store.database.transaction() as session:
+        file = read(session, file_id)
+    if file is None:
+        raise NotFound("there is no such file")
+    authorize(caller, scope, file)
+    return file
+
+
+@retrying
+def change(store: Store, caller: Caller, file_id: str, changes: Changes) -> StoredFile:
+    """Apply `changes`; answer the file as it is then. Raises NotFound, AlreadyExists when that would make a twin."""
+    seen = get(store, caller, file_id, Scope.WRITE)
+    with store.database.transaction() as session:
+        blobs.lock(session, seen.digest)
+        file = read(session, file_id)
+        if file is None:
+            raise NotFound("there is no such file")
+        apply(session, file, changes)
+        changed = read(session, file_id)
+    if changed is None:
+        raise NotFound("the file has just expired")
+    return changed
+
+
+def apply(session: Session, file: StoredFile, changes: Changes) -> None:
+    """Update the row of a file whose blob is locked. Raises AlreadyExists for a name that a twin has."""
+    if not changes:
+        return
+    name, folder = changes.get("name", file.name), changes.get("folder", file.folder)
+    if (name, folder) != (file.name, file.folder):
+        twin = find_twin(session, file.owner_id, file.digest, name=name, folder=folder, but=file.id)
+        if twin and not twin.expired:
+            raise AlreadyExists("you have the same content under that name already")
+    session.execute(update(File).where(File.id == file.id).values(**changes))
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a list; `next` is the cursor of the next one, None on the last."""
+
+    items: list[StoredFile]
+    next: str | None
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What a list is narrowed to; None means all. `q` is a part of the name, in any case."""
+
+    folder: str | None = None
+    recursive: bool = False
+    digest: Digest | None = None
+    visibility: str | None = None
+    tag: str | None = None
+    q: str | None = None
+
+
+def page(store: Store, caller: Caller, filters: Filters, *, limit: int, cursor: str | None) -> Page:
+    """The caller's live files, newest first, `limit` of them after `cursor`. Raises BadCursor."""
+    where, values = _conditions(filters)
+    values.update(owner=caller.user_id, limit=limit + 1)
+    if cursor is not None:
+        where.append("(f.ready_at, f.id) < (:ready_at, :id)")
+        values.update(_read_cursor(cursor))
+    statement = text(f"""
+        SELECT {COLUMNS} FROM files f JOIN blobs b USING (digest)
+        WHERE f.owner_id = :owner AND {LIVE} {"".join(f" AND {condition}" for condition in where)}
+        ORDER BY f.ready_at DESC, f.id DESC LIMIT :limit
+        """)  # noqa: S608 (constants only; values are bound)
+    with store.database.transaction() as session:
+        files = [StoredFile.of(row) for row in session.execute(statement, values)]
+    more = len(files) > limit
+    return Page(files[:limit], _write_cursor(files[limit - 1]) if more else None)
+
+
+def _conditions(filters: Filters) -> tuple[list[str], dict[str, Any]]:
+    folder = filters.folder
+    recursive = folder is not None and filters.recursive
+    below = None if folder is None else _escaped(folder.rstrip("/")) + "/%"
+    choices: tuple[tuple[bool, str, Mapping[str, Any]], ...] = (
+        (folder is not None and not recursive, "f.folder = :folder", {"folder": folder}),
+        (recursive, "(f.folder = :folder OR f.folder LIKE :below)", {"folder": folder, "below": below}),
+        (filters.digest is not None, "f.digest = :digest", {"digest": str(filters.digest)}),
+        (filters.visibility is not None, "f.visibility = :visibility", {"visibility": filters.visibility}),
+        (filters.tag is not None, ":tag = ANY(f.tags)", {"tag": filters.tag}),
+        (filters.q is not None, "f.name ILIKE :q", {"q": f"%{_escaped(filters.q or '')}%"}),
+    )
+    where = [condition for given, condition, _ in choices if given]
+    values: dict[str, Any] = {}
+    for given, _, bound in choices:
+        values.update(bound if given else {})
+    return where, values
+
+
+def _escaped(part: str) -> str:
+    """Text that LIKE takes literally."""
+    return part.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def _write_cursor(last: StoredFile) -> str:
+    return base64.urlsafe_b64encode(json.dumps([last.created_at.isoformat(), last.id]).encode()).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str) -> dict[str, Any]:
+    try:
+        ready_at, file_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        if not isinstance(file_id, str) or not file_id.isalnum() or not file_id.isascii():
+            raise ValueError(file_id)
+        return {"ready_at": datetime.fromisoformat(ready_at), "id": file_id}
+    except (ValueError, TypeError) as error:
+        raise BadCursor("this cursor is not one that a list has handed out") from error

@@ -1,0 +1,70 @@
+"""The one gate: who may do what to which file. Every reader and every writer asks it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from blobstore.errors import InsufficientScope, NotFound, Unauthenticated
+
+
+class Scope(StrEnum):
+    """What an API key may do. A password may do everything its user may."""
+
+    READ = "read"
+    WRITE = "write"
+    DELETE = "delete"
+    ADMIN = "admin"
+
+
+ALL_SCOPES = frozenset(Scope)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, as of this request. `quota_bytes` None means no limit; the numbers are bytes."""
+
+    user_id: int
+    name: str
+    role: str
+    scopes: frozenset[Scope]
+    quota_bytes: int | None
+    used_bytes: int
+    """Used and reserved."""
+    by_password: bool
+
+
+class Guarded(Protocol):
+    """What the gate must know of a file."""
+
+    @property
+    def owner_id(self) -> int: ...
+    @property
+    def visibility(self) -> str: ...
+
+
+def require(caller: Caller | None, scope: Scope) -> Caller:
+    """The caller, proven to be somebody with `scope`. Raises Unauthenticated, InsufficientScope."""
+    if caller is None:
+        raise Unauthenticated("this needs a login: HTTP Basic with your name and password, or an API key as Bearer")
+    if scope not in caller.scopes:
+        raise InsufficientScope(scope)
+    return caller
+
+
+def reader_id(caller: Caller | None) -> int | None:
+    """Whose private files the caller may read: his own, if his credentials have the scope `read`, else nobody's."""
+    return caller.user_id if caller and Scope.READ in caller.scopes else None
+
+
+def authorize(caller: Caller | None, scope: Scope, file: Guarded) -> None:
+    """Raise NotFound unless the caller may do this to the file: what one may not see looks like what is not there.
+
+    Anybody reads a public file; everything else is its owner's, with the scope. Raises InsufficientScope to an owner.
+    """
+    if scope is Scope.READ and file.visibility == "public":
+        return
+    if caller is None or file.owner_id != caller.user_id:
+        raise NotFound("there is no such file")
+    require(caller, scope)

@@ -1,0 +1,120 @@
+"""API keys: `bs_k`, 43 characters of base62 (32 random bytes), 6 of their CRC-32. Only the SHA-256 is stored.
+
+The CRC lets a malformed key be refused without a query, and secret scanners recognise one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import delete, insert, select, text
+from sqlalchemy.orm import Session
+
+from blobstore.core.gate import Scope
+from blobstore.core.ids import base62, random_base62
+from blobstore.core.store import Store
+from blobstore.errors import BadOption, NotFound
+from blobstore.models import ApiKey
+
+PREFIX = "bs_k"
+MAX_LABEL_BYTES = 255
+_KEY = re.compile(r"bs_k([0-9A-Za-z]{43})([0-9A-Za-z]{6})")
+_TOUCH = text("""
+UPDATE api_keys SET last_used_at = clock_timestamp()
+WHERE id = :id AND (last_used_at IS NULL OR last_used_at < clock_timestamp() - interval '1 minute')
+""")
+
+
+@dataclass(frozen=True)
+class StoredKey:
+    """An API key as its owner sees it later; the key itself is not kept."""
+
+    id: str
+    name: str
+    last_four: str
+    scopes: list[str]
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+
+
+_COLUMNS = (
+    ApiKey.id,
+    ApiKey.name,
+    ApiKey.last_four,
+    ApiKey.scopes,
+    ApiKey.created_at,
+    ApiKey.expires_at,
+    ApiKey.last_used_at,
+)
+
+
+def issue(
+    store: Store, owner_id: int, name: str, scopes: Iterable[Scope], *, expires_at: datetime | None = None
+) -> tuple[StoredKey, str]:
+    """Make an API key; the key itself is answered this once. Raises BadOption for an empty list or a bad name."""
+    chosen = sorted({scope.value for scope in scopes})
+    if not chosen:
+        raise BadOption("scopes", "name at least one of read, write, delete, admin")
+    if not name.strip() or len(name.encode()) > MAX_LABEL_BYTES or not name.isprintable():
+        raise BadOption("name", f"is a label of 1 to {MAX_LABEL_BYTES} bytes")
+    key = make()
+    values = {
+        "id": random_base62(store.settings.short_id_length),
+        "owner_id": owner_id,
+        "name": name,
+        "key_hash": hash_key(key),
+        "last_four": key[-4:],
+        "scopes": chosen,
+        "expires_at": expires_at,
+    }
+    with store.database.transaction() as session:
+        row = session.execute(insert(ApiKey).values(**values).returning(*_COLUMNS)).one()
+    return StoredKey(*row), key
+
+
+def keys(store: Store, owner_id: int) -> list[StoredKey]:
+    """The user's API keys, oldest first."""
+    with store.database.transaction() as session:
+        rows = session.execute(select(*_COLUMNS).where(ApiKey.owner_id == owner_id).order_by(ApiKey.created_at))
+        return [StoredKey(*row) for row in rows]
+
+
+def revoke(store: Store, owner_id: int, key_id: str) -> None:
+    """End the key; it is refused on the next request. Raises NotFound."""
+    with store.database.transaction() as session:
+        gone = session.execute(delete(ApiKey).where(ApiKey.id == key_id, ApiKey.owner_id == owner_id))
+        if not gone.rowcount:  # type: ignore[attr-defined]
+            raise NotFound("there is no such API key")
+
+
+def touch(session: Session, key_id: str) -> None:
+    """Note that the key was used, at most once a minute."""
+    session.execute(_TOUCH, {"id": key_id})
+
+
+def make() -> str:
+    """A new random key."""
+    body = base62(int.from_bytes(secrets.token_bytes(32), "big"), 43)
+    return f"{PREFIX}{body}{_checksum(body)}"
+
+
+def is_well_formed(text_: str) -> bool:
+    """Whether the text can be a key at all, without asking the database."""
+    match = _KEY.fullmatch(text_)
+    return match is not None and _checksum(match[1]) == match[2]
+
+
+def hash_key(key: str) -> str:
+    """What is stored of a key: its SHA-256 in hex; 256 random bits need no slower hash."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def _checksum(body: str) -> str:
+    return base62(zlib.crc32(body.encode()), 6)

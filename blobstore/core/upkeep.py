@@ -1,0 +1,227 @@
+"""Upkeep: what keeps the store tidy. Each is safe beside everything else, at any time, in any number.
+
+    reap     files never ready for longer than the grace, and expired ones: the ordinary delete
+    adopt    bytes without a row get an unpublished one, so that a sweep takes them or an upload publishes over them
+    sweep    blobs that nobody has claimed for the grace: stop vouching (a transaction), then, one at a time under the
+             shard's lock, look again, delete the bytes, delete the row
+    verify   read and hash what is published; what is damaged is no longer served
+
+After a restore of an older database run neither adopt nor sweep before the grace has passed: see docs/operations.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import BinaryIO
+
+from sqlalchemy import text
+
+from blobstore.core import blobs, limits
+from blobstore.core.delete import Which, remove
+from blobstore.core.store import Store
+from blobstore.digest import Digest
+from blobstore.errors import BlobMissing, NotFound, StorageUnavailable
+from blobstore.failpoints import failpoint
+
+BATCH = 100
+PIECE_BYTES = 1 << 20
+Progress = Callable[[int], None]
+"""Called with the bytes or items just dealt with; the command line shows it."""
+
+_STALLED = text("""
+SELECT id, owner_id, digest FROM files
+WHERE ready_at IS NULL AND reserved_at < clock_timestamp() - CAST(:grace AS interval) ORDER BY reserved_at LIMIT :limit
+""")
+_EXPIRED = text("""
+SELECT id, owner_id, digest FROM files WHERE expires_at <= clock_timestamp() ORDER BY expires_at LIMIT :limit
+""")
+_HAS_ROW = text("SELECT EXISTS (SELECT FROM blobs WHERE digest = :digest)")
+_PUBLISHED = text("""
+SELECT digest, location, published_at, size_bytes FROM blobs
+WHERE published_at IS NOT NULL AND digest > :after ORDER BY digest LIMIT :limit
+""")
+
+
+def silent(_: int) -> None:
+    """No progress to show."""
+
+
+@dataclass(frozen=True)
+class Swept:
+    """How many blobs went, and how many bytes of them were found on the storage."""
+
+    blobs: int
+    freed_bytes: int
+
+
+def reap(store: Store, grace: timedelta, progress: Progress = silent) -> int:
+    """Delete stalled uploads older than `grace`, and expired files whatever their age. How many files."""
+    return _delete_all(store, Which.STALLED, grace, progress) + _delete_all(store, Which.EXPIRED, grace, progress)
+
+
+def _delete_all(store: Store, which: Which, grace: timedelta, progress: Progress) -> int:
+    statement = _STALLED if which is Which.STALLED else _EXPIRED
+    reaped = 0
+    while True:
+        with store.database.transaction() as session:
+            rows = session.execute(statement, {"grace": grace, "limit": BATCH}).all()
+        gone = sum(_delete_one(store, which, grace, row.id, row.owner_id, row.digest) for row in rows)
+        reaped += gone
+        progress(gone)
+        if len(rows) < BATCH or not gone:
+            return reaped
+
+
+def _delete_one(store: Store, which: Which, grace: timedelta, file_id: str, owner_id: int, digest: str) -> int:
+    values: dict[str, object] = {"id": file_id, "grace": grace} if which is Which.STALLED else {"id": file_id}
+    try:
+        return remove(store, owner_id, Digest(digest), which, values).files
+    except NotFound:
+        return 0
+
+
+def adopt(store: Store, grace: timedelta, progress: Progress = silent) -> int:
+    """Give rowless bytes older than `grace` a row; drop what abandoned uploads left in staging. How many blobs."""
+    store.storage.discard_abandoned(max(grace, timedelta(hours=1)))
+    adopted = 0
+    before = datetime.now(UTC) - grace
+    for location, digest, size_bytes, published in store.storage.locations():
+        progress(1)
+        if published <= before:
+            adopted += _adopt_one(store, location, digest, size_bytes)
+    return adopted
+
+
+def _adopt_one(store: Store, location: str, digest: Digest, size_bytes: int) -> bool:
+    with store.database.transaction() as session:
+        if session.scalar(_HAS_ROW, {"digest": digest.hex}):
+            return False
+        return blobs.adopt(session, digest, size_bytes, location)
+
+
+def sweep(store: Store, grace: timedelta, progress: Progress = silent) -> Swept:
+    """Delete the bytes and rows of blobs that nobody has claimed for `grace`. What fails is left for another time."""
+    while _disown(store, grace) == BATCH:
+        failpoint("swept_mark")
+    failpoint("swept_mark")
+    count = freed = 0
+    for digest in _disowned(store, grace):
+        size = _sweep_one(store, digest)
+        if size is not None:
+            count, freed = count + 1, freed + size
+        progress(1)
+    return Swept(count, freed)
+
+
+def _disown(store: Store, grace: timedelta) -> int:
+    with store.database.transaction() as session:
+        return blobs.disown(session, grace, BATCH)
+
+
+def _disowned(store: Store, grace: timedelta) -> Iterator[Digest]:
+    after = ""
+    while True:
+        with store.database.transaction() as session:
+            found = blobs.disowned(session, grace, after, BATCH)
+        yield from found
+        if len(found) < BATCH:
+            return
+        after = found[-1].hex
+
+
+def _sweep_one(store: Store, digest: Digest) -> int | None:
+    """Under the shard's lock, taken before the look: a publisher cannot come between the look and the delete."""
+    try:
+        with store.storage.exclusive(digest):
+            with store.database.transaction() as session:
+                disowned, location = blobs.still_disowned(session, digest)
+            if not disowned:
+                return None
+            size = 0
+            if location is not None:
+                size = store.storage.size(location) or 0
+                store.storage.delete(location)
+            failpoint("swept_unlinked")
+            with store.database.transaction() as session:
+                forgotten = blobs.forget(session, digest, location)
+    except StorageUnavailable:
+        return None
+    failpoint("swept")
+    return size if forgotten else None
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A published blob whose bytes are not what their digest says."""
+
+    digest: Digest
+    location: str
+    found: str
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published blob as verify and check see it."""
+
+    digest: Digest
+    location: str
+    published_at: datetime
+    size_bytes: int
+
+
+def published(store: Store) -> Iterator[Published]:
+    """Every published blob, ascending by digest, in batches of one short transaction each."""
+    after = ""
+    while True:
+        with store.database.transaction() as session:
+            rows = session.execute(_PUBLISHED, {"after": after, "limit": BATCH}).all()
+        for row in rows:
+            yield Published(Digest(row[0]), *row[1:])
+        if len(rows) < BATCH:
+            return
+        after = rows[-1].digest
+
+
+def verify(store: Store, progress: Progress = silent) -> Iterator[Damage]:
+    """Read and hash every published blob; yield each that is damaged, which is no longer served from then on."""
+    for blob in published(store):
+        found = hash_blob(store, blob.location, progress)
+        whole = found == blob.digest.hex
+        with store.database.transaction() as session:
+            if whole:
+                blobs.verified(session, blob.digest, blob.location, blob.published_at)
+            elif blobs.damage(session, blob.digest, blob.location, blob.published_at):
+                yield Damage(blob.digest, blob.location, found)
+
+
+def hash_blob(store: Store, location: str, progress: Progress = silent) -> str:
+    """The SHA-256 of the bytes at `location` in hex, or a word that says why there is none."""
+    try:
+        with store.storage.open(location) as reader:
+            return _hash(reader, progress)
+    except BlobMissing:
+        return "missing"
+    except (OSError, StorageUnavailable) as error:
+        return f"unreadable ({error})"
+
+
+def _hash(reader: BinaryIO, progress: Progress) -> str:
+    sha256 = hashlib.sha256()
+    while piece := reader.read(PIECE_BYTES):
+        sha256.update(piece)
+        progress(len(piece))
+    return sha256.hexdigest()
+
+
+def run(store: Store) -> str:
+    """One round of the background upkeep: reap, adopt, sweep. What was done, in a line."""
+    settings = store.settings
+    reaped = reap(store, timedelta(seconds=settings.reap_grace_seconds))
+    grace = timedelta(seconds=settings.sweep_grace_seconds)
+    adopted = adopt(store, grace)
+    swept = sweep(store, grace)
+    limits.forget_expired(store.database)
+    return f"reaped {reaped} files, adopted {adopted} blobs, swept {swept.blobs} blobs ({swept.freed_bytes} bytes)"

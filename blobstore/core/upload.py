@@ -1,0 +1,298 @@
+"""Upload: bytes become a file. Every step is in docs/architecture.md; the order was checked exhaustively.
+
+    receive  (no transaction)   pieces -> sha256 and count -> staged.write
+    reserve  (transaction 1)    lock or insert the blob, claim it, insert the file, not ready, charge
+    publish  (no transaction)   staged -> durable, atomic; always, whoever else has the content
+    record   (transaction 2)    blob published, file ready            <- here the file exists
+
+When it dies on the way, what is left is a file that is not ready, counted like any other: `upkeep reap` deletes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import insert, text, update
+from sqlalchemy.orm import Session
+
+from blobstore.core import blobs, files, quota
+from blobstore.core.delete import Which, remove
+from blobstore.core.files import Changes, StoredFile
+from blobstore.core.gate import Caller
+from blobstore.core.ids import random_base62
+from blobstore.core.sniff import HEAD_BYTES, content_type
+from blobstore.core.store import Store
+from blobstore.database import CommitUnknown, retrying
+from blobstore.digest import Digest
+from blobstore.errors import BlobstoreError, DigestMismatch, FileTooLarge, NotFound, StorageFull, UploadLost
+from blobstore.failpoints import failpoint
+from blobstore.models import File
+from blobstore.offload import offload
+from blobstore.storage import Staged
+
+_ASYNCHRONOUS = text("SET LOCAL synchronous_commit = off")
+_READY = text("""
+UPDATE files SET ready_at = clock_timestamp() WHERE id = :id AND owner_id = :owner AND ready_at IS NULL
+""")
+_DROP = text("DELETE FROM files WHERE id = :id AND owner_id = :owner AND ready_at IS NULL")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The file, and whether it is new (201) or was there (200)."""
+
+    file: StoredFile
+    created: bool
+
+
+@dataclass
+class Received(AbstractContextManager["Received"]):
+    """A whole body: staged, hashed, counted and sniffed. Leaving the block discards what was not published."""
+
+    staged: Staged
+    digest: Digest
+    size_bytes: int
+    content_type: str
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.staged.discard()
+
+
+@dataclass(frozen=True)
+class Announced:
+    """What a request says of its body before it is read: how many bytes of content at least, and at most."""
+
+    least_bytes: int
+    most_bytes: int
+
+    @classmethod
+    def exactly(cls, size_bytes: int | None) -> Announced:
+        """A raw body; None: its length is not known."""
+        return cls(size_bytes or 0, size_bytes or 0)
+
+    @classmethod
+    def within(cls, size_bytes: int | None, around_bytes: int) -> Announced:
+        """A content inside a body of `size_bytes`, of which up to `around_bytes` are not content."""
+        return cls(max((size_bytes or 0) - around_bytes, 0), size_bytes or 0)
+
+
+def check_room(store: Store, caller: Caller, announced: Announced, *, files: int = 1) -> None:
+    """Refuse what cannot be stored, from what was announced alone: before the first byte is read.
+
+    Raises FileTooLarge, QuotaExceeded, StorageFull. `files`: how many the body may hold.
+    """
+    limit = store.settings.max_file_bytes
+    if announced.least_bytes > limit * files:
+        raise FileTooLarge(limit)
+    quota.refuse_early(store, caller, announced.least_bytes, announced.most_bytes)
+    free = store.storage.free_bytes()
+    if free is not None and free - announced.least_bytes < store.settings.free_floor_bytes:
+        raise StorageFull("the server's disk is full; what is stored can still be read and deleted")
+
+
+def upload(
+    store: Store,
+    caller: Caller,
+    pieces: Iterable[bytes],
+    given: Changes,
+    *,
+    declared: Digest | None = None,
+    size_bytes: int | None = None,
+) -> Outcome:
+    """One raw body becomes one file; `size_bytes` is its announced length, None when it has none.
+
+    The body is not read at all when it is refused, or when its `declared` digest is the caller's already.
+    Raises what check_room, receive and keep raise.
+    """
+    outcome = instant(store, caller, declared, given) if declared else None
+    if outcome:
+        return outcome
+    check_room(store, caller, Announced.exactly(size_bytes))
+    with receive(store, pieces, declared) as received:
+        return keep(store, caller, received, given)
+
+
+def receive(store: Store, pieces: Iterable[bytes], declared: Digest | None = None) -> Received:
+    """Stage a body while it is hashed and counted. Nothing is locked and no connection is held meanwhile.
+
+    Raises FileTooLarge, DigestMismatch, StorageFull, and what `pieces` raises; nothing is left then.
+    """
+    limit = store.settings.max_file_bytes
+    sha256, size, head = hashlib.sha256(), 0, b""
+    staged = offload(store.storage.stage)
+    try:
+        failpoint("staged")
+        for piece in pieces:
+            size += len(piece)
+            if size > limit:
+                raise FileTooLarge(limit)
+            if len(head) < HEAD_BYTES:
+                head += bytes(piece[: HEAD_BYTES - len(head)])
+            sha256.update(piece)
+            staged.write(piece)
+        digest = Digest.from_bytes(sha256.digest())
+        if declared and declared != digest:
+            raise DigestMismatch(declared.hex, digest.hex)
+    except BaseException:
+        staged.discard()
+        raise
+    return Received(staged, digest, size, content_type(head))
+
+
+def keep(store: Store, caller: Caller, received: Received, given: Changes) -> Outcome:
+    """Make a received body a file of the caller: reserve, publish, record.
+
+    `given` is what the client said of the file; without a name it is the digest. The same content under the same name
+    again is that file, with `given` applied. Raises QuotaExceeded, and Unavailable when nothing was acknowledged.
+    """
+    upload = _Upload(store, caller.user_id, received, given)
+    try:
+        twin = upload.reserve()
+        return Outcome(twin, created=False) if twin else upload.finish()
+    except CommitUnknown:
+        return upload.resolve()
+
+
+@retrying
+def instant(store: Store, caller: Caller, digest: Digest, given: Changes) -> Outcome | None:
+    """Answer an upload of a declared digest without its body, from the caller's own ready files; else None.
+
+    One transaction. A new name for a content that the caller has costs nothing and needs no bytes.
+    """
+    with store.database.transaction() as session:
+        blob = blobs.lock(session, digest)
+        if blob is None or not blob.whole:
+            return None
+        anything = files.find_twin(session, caller.user_id, digest, name=None, folder=None)
+        if anything is None or anything.expired:
+            return None
+        twin = _existing(session, caller.user_id, digest, given)
+        if twin:
+            return Outcome(twin, created=False)
+        file_id = random_base62(store.settings.short_id_length)
+        blobs.claim(session, caller.user_id, digest)
+        _insert(session, store, caller.user_id, digest, file_id, given)
+        quota.charge(session, caller.user_id, blob.size_bytes, new=False)
+        session.execute(_READY, {"id": file_id, "owner": caller.user_id})
+        return Outcome(_stored(session, file_id), created=True)
+
+
+class _Upload:
+    """One body on its way to being one file: the two transactions, and what follows when they fail."""
+
+    def __init__(self, store: Store, owner_id: int, received: Received, given: Changes) -> None:
+        self.store, self.owner_id, self.received, self.given = store, owner_id, received, given
+        self.digest = received.digest
+        self.file_id = random_base62(store.settings.short_id_length)
+
+    @retrying
+    def reserve(self) -> StoredFile | None:
+        """Transaction 1. The caller's own file when the same content is there under the same name already."""
+        with self.store.database.transaction() as session:
+            blob = blobs.lock_or_insert(session, self.digest, self.received.size_bytes, self.received.content_type)
+            failpoint("blob_locked")
+            twin = _existing(session, self.owner_id, self.digest, self.given) if blob.whole else None
+            if twin:
+                return twin
+            new = blobs.claim(session, self.owner_id, self.digest)
+            _insert(session, self.store, self.owner_id, self.digest, self.file_id, self.given)
+            quota.charge(session, self.owner_id, self.received.size_bytes, new=new)
+            session.execute(_ASYNCHRONOUS)  # nothing is acknowledged here
+        return None
+
+    def finish(self) -> Outcome:
+        """Publish and record. After a failure that is no crash our own row goes by the ordinary delete."""
+        try:
+            failpoint("reserved")
+            location = offload(self.received.staged.publish, self.digest)
+            failpoint("before_record")
+            outcome = self.record(location)
+        except CommitUnknown:
+            raise
+        except BaseException:
+            with suppress(BlobstoreError):
+                remove(self.store, self.owner_id, self.digest, Which.OWN_PENDING, {"id": self.file_id})
+            raise
+        failpoint("recorded")
+        return outcome
+
+    @retrying
+    def record(self, location: str) -> Outcome:
+        """Transaction 2, synchronous. Raises UploadLost when the reaper, or a crash of PostgreSQL, took our row."""
+        with self.store.database.transaction() as session:
+            blob = blobs.lock(session, self.digest)
+            if blob is None:
+                raise UploadLost("the upload was given up meanwhile; send it again")
+            name, folder = _place(self.digest, self.given)
+            twin = files.find_twin(session, self.owner_id, self.digest, name=name, folder=folder, but=self.file_id)
+            if twin and not twin.expired:
+                self._drop_for(session, twin.id)
+            else:
+                self._ready(session)
+            if not blob.whole:
+                blobs.vouch(session, self.digest, location, self.received.content_type)
+            file_id, created = (twin.id, False) if twin and not twin.expired else (self.file_id, True)
+            return Outcome(_stored(session, file_id), created)
+
+    def _ready(self, session: Session) -> None:
+        if not session.execute(_READY, {"id": self.file_id, "owner": self.owner_id}).rowcount:  # type: ignore[attr-defined]
+            raise UploadLost("the upload was given up meanwhile; send it again")
+
+    def _drop_for(self, session: Session, twin_id: str) -> None:
+        """Another request of the same owner recorded the same name and content first: ours is that file."""
+        held = blobs.claimed(session, self.owner_id, self.digest)
+        if not session.execute(_DROP, {"id": self.file_id, "owner": self.owner_id}).rowcount:  # type: ignore[attr-defined]
+            raise UploadLost("the upload was given up meanwhile; send it again")
+        last = blobs.release(session, self.owner_id, self.digest, files=1, of=held)
+        quota.refund(session, self.owner_id, self.received.size_bytes, files=1, last=last)
+        if self.given:
+            session.execute(update(File).where(File.id == twin_id).values(**self.given))
+
+    def resolve(self) -> Outcome:
+        """After a COMMIT of unknown outcome: look on a new connection, behind the lock, which waits for a COMMIT that
+        still runs. Nothing is deleted: what is not ready is the reaper's. Raises UploadLost, DatabaseUnavailable.
+        """
+        self.store.database.dispose()
+        with self.store.database.transaction() as session:
+            blobs.lock(session, self.digest)
+            file = files.read(session, self.file_id)
+        if file is None:
+            raise UploadLost("the database connection was lost; send it again")
+        return Outcome(file, created=True)
+
+
+def _place(digest: Digest, given: Changes) -> tuple[str, str]:
+    return given.get("name", digest.hex), given.get("folder", "/")
+
+
+def _existing(session: Session, owner_id: int, digest: Digest, given: Changes) -> StoredFile | None:
+    """The caller's file that this upload repeats, with what was given applied. An expired one may stand beside it."""
+    name = given.get("name")
+    folder = given.get("folder", "/" if name else None)
+    twin = files.find_twin(session, owner_id, digest, name=name, folder=folder)
+    if twin is None or twin.expired:
+        return None
+    file = _stored(session, twin.id)
+    files.apply(session, file, given)
+    return _stored(session, twin.id) if given else file
+
+
+def _insert(session: Session, store: Store, owner_id: int, digest: Digest, file_id: str, given: Changes) -> None:
+    name, folder = _place(digest, given)
+    values = {"visibility": store.settings.default_visibility, **given, "name": name, "folder": folder}
+    session.execute(insert(File).values(id=file_id, owner_id=owner_id, digest=digest.hex, **values))
+
+
+def _stored(session: Session, file_id: str) -> StoredFile:
+    file = files.read(session, file_id)
+    if file is None:
+        raise NotFound("the file expired, or its owner was disabled, while it was uploaded")
+    return file
