@@ -1,6 +1,6 @@
 """Bytes on a local disk: `store/ab/<sha256>`, in 256 shard folders that are there from the start.
 
-    stage      a nameless file (O_TMPFILE), or tmp/<uuid> where the filesystem or the system has none
+    stage      a nameless file (O_TMPFILE) in any shard, or tmp/<uuid> where the filesystem or the system has none
     publish    size compared, fsync(file); under the shard's shared lock a temporary name in the shard folder,
                renamed over the final one; fsync(shard folder)
     exclusive  the shard's lock, `locks/ab`, alone
@@ -77,7 +77,8 @@ class Disk:
         """Begin bytes on their way in. Raises StorageFull, StorageUnavailable."""
         with trouble():
             if self.nameless:
-                flags, path, name = os.O_TMPFILE, self._root, None
+                # In any shard: filesystems allocate by folder, and one for all is one queue for all.
+                flags, path, name = os.O_TMPFILE, f"{self._root}/{uuid4().hex[:2]}", None
             else:
                 flags, path = os.O_CREAT | os.O_EXCL, f"{self._tmp}/{uuid4().hex}"
                 name = path
