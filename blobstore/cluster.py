@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from sqlalchemy import URL
 
@@ -23,6 +24,7 @@ SOCKET = f".s.PGSQL.{PORT}"
 SOCKET_PATH_BYTES = 100
 """The kernel takes 107, on macOS 103."""
 RECOVERY_SECONDS = 600
+LOG_BYTES = 10 << 20
 BINARIES = {"16": "pginstall", "18": "pginstall18"}
 
 
@@ -81,6 +83,11 @@ class Cluster:
             os.close(held)
 
 
+def address(data: Path) -> str:
+    """SQLAlchemy's URL of the cluster in a data folder, whether it runs or not."""
+    return Cluster(data.resolve()).url
+
+
 def version_of(data: Path) -> str | None:
     """The major version of the cluster in a data folder; None when there is none yet."""
     path = data / "postgres" / "PG_VERSION"
@@ -94,6 +101,24 @@ def binary(version: str, name: str) -> Path:
     if version not in BINARIES:
         raise EmbeddedError(f"the cluster is PostgreSQL {version}, and only {' and '.join(BINARIES)} are here")
     return Path(found.submodule_search_locations[0]) / BINARIES[version] / "bin" / name
+
+
+def open_log(cluster: Cluster) -> BinaryIO:
+    """The server's log, for what it says next; a long one is put aside once."""
+    if cluster.log.exists() and cluster.log.stat().st_size > LOG_BYTES:
+        cluster.log.replace(cluster.log.with_suffix(".log.1"))
+    cluster.log.touch(mode=0o600)
+    return cluster.log.open("ab")
+
+
+def last_words(cluster: Cluster, since_bytes: int) -> str:
+    """Why the server ended, or at least the last thing it said."""
+    with cluster.log.open("rb") as log:
+        log.seek(since_bytes)
+        lines = log.read().decode(errors="replace").splitlines()
+    fatal = [line for line in lines if "FATAL" in line or "PANIC" in line]
+    why = [line for line in fatal if "starting up" not in line]
+    return (why or lines or ["nothing was logged"])[-1]
 
 
 def fits(folder: Path) -> bool:

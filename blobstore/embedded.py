@@ -24,7 +24,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
 
 import psycopg2
 
@@ -35,18 +34,20 @@ from blobstore.cluster import (
     SOCKET,
     Cluster,
     EmbeddedError,
+    address,
     binary,
     fits,
+    last_words,
     make_sockets,
+    open_log,
     version_of,
 )
 from blobstore.folder import open_lock, sync, take, wait_for, write_secret
 from blobstore.unprivileged import Identity, wrap
 
-__all__ = ["EmbeddedError", "running", "start", "stop", "use", "version_of"]
+__all__ = ["EmbeddedError", "address", "running", "start", "stop", "use", "version_of"]
 
 STOP_SECONDS = 60
-LOG_BYTES = 10 << 20
 
 SETTINGS = {
     "listen_addresses": "",
@@ -108,8 +109,12 @@ def running(data: Path, version: str, *, durable: bool = True) -> Iterator[str]:
 
 
 def use(data: Path) -> int:
-    """A descriptor that, as long as it is open in any process, keeps `running` elsewhere from stopping the server."""
+    """A descriptor that, as long as it is open in any process, keeps `running` elsewhere from stopping the server.
+
+    Exec passes it on.
+    """
     user = open_lock(data / "postgres.users")
+    os.set_inheritable(user, True)
     fcntl.flock(user, fcntl.LOCK_SH)
     return user
 
@@ -121,18 +126,17 @@ def _start(cluster: Cluster, held: int, version: str, durable: bool) -> None:
         raise EmbeddedError(f"{cluster.password} is missing; put it back from a backup")
     if not fits(cluster.folder):
         make_sockets(cluster)
-    launched = False
+    logged_bytes: int | None = None
 
     def answers() -> bool:
-        nonlocal launched
+        nonlocal logged_bytes
         if _answers(cluster):
             return True
         if (alone := _alone(cluster)) is not None:
             try:
-                if launched:
-                    raise EmbeddedError(f"PostgreSQL ended at its start: {_last_words(cluster)}")
-                _launch(cluster, alone, durable)
-                launched = True
+                if logged_bytes is not None:
+                    raise EmbeddedError(f"PostgreSQL ended at its start: {last_words(cluster, logged_bytes)}")
+                logged_bytes = _launch(cluster, alone, durable)
             finally:
                 os.close(alone)
         return False
@@ -161,7 +165,8 @@ def _create(cluster: Cluster, held: int, version: str, durable: bool) -> None:
     sync(cluster.data)
 
 
-def _launch(cluster: Cluster, alone: int, durable: bool) -> None:
+def _launch(cluster: Cluster, alone: int, durable: bool) -> int:
+    """Start the server; returns how long its log was before."""
     # Nothing of an earlier server lives, so its files only mislead: their numbers may be other processes' by now, or a
     # zombie's, and PostgreSQL would refuse to start.
     for left in (cluster.folder / "postmaster.pid", cluster.sockets / SOCKET, cluster.sockets / f"{SOCKET}.lock"):
@@ -172,7 +177,7 @@ def _launch(cluster: Cluster, alone: int, durable: bool) -> None:
     command = [str(binary(version, "postgres")), "-D", str(cluster.folder)]
     command += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     command, identity = _wrap(command, cluster.folder)
-    with _open_log(cluster.log) as log:
+    with open_log(cluster) as log:
         _children[cluster.folder] = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -184,6 +189,7 @@ def _launch(cluster: Cluster, alone: int, durable: bool) -> None:
             umask=0o077,
             **identity,
         )
+        return log.tell()
 
 
 def _stop(cluster: Cluster) -> None:
@@ -280,18 +286,3 @@ def _wrap(command: list[str], owned: Path) -> tuple[list[str], Identity]:
 def _environment() -> dict[str, str]:
     """Neither our secrets nor any PG* variable."""
     return {"LC_ALL": "C", **{name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}}
-
-
-def _open_log(path: Path) -> BinaryIO:
-    if path.exists() and path.stat().st_size > LOG_BYTES:
-        path.replace(path.with_suffix(".log.1"))
-    path.touch(mode=0o600)
-    return path.open("ab")
-
-
-def _last_words(cluster: Cluster) -> str:
-    with cluster.log.open("rb") as log:
-        log.seek(max(0, cluster.log.stat().st_size - 4096))
-        lines = log.read().decode(errors="replace").splitlines()
-    fatal = [line for line in lines if "FATAL" in line or "PANIC" in line]
-    return (fatal or lines or ["nothing was logged"])[-1]

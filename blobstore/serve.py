@@ -1,0 +1,170 @@
+"""What `blobstore serve` does, in this order; each step prints a line for people.
+
+    1  one service per data folder        flock on <data>/serve.lock, kept through exec; the address is free
+    2  the embedded PostgreSQL            unless a database is set
+    3  the newest schema                  embedded only; else `blobstore db upgrade`
+    4  the first admin                    when there is none; the made password is printed here and nowhere else
+    5  SECRET_KEY                         made and kept in <data>/secret.key when not set
+    6  gunicorn                           by exec: its master has our pid and our locks
+
+Two hooks of gunicorn end it: `announce` when a worker is ready to answer, `finish` when the master ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import ipaddress
+import os
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+from flask import Flask
+
+from blobstore.core.accounts import first_admin
+from blobstore.core.store import Store
+from blobstore.database import Database, is_current, upgrade
+from blobstore.folder import open_lock, take, wait_for, write_secret
+from blobstore.settings import Settings, load
+from blobstore.storage.disk import Disk
+
+if TYPE_CHECKING:
+    from gunicorn.workers.base import Worker
+
+HOOKS = "python:blobstore.server"
+APPLICATION = "blobstore.serve:application()"
+
+
+class ServeError(Exception):
+    """The service cannot start; one line for people."""
+
+
+def serve(settings: Settings, *, reload: bool = False) -> NoReturn:
+    """Start everything, then become gunicorn. Raises ServeError, EmbeddedError: then nothing is left running."""
+    data = settings.data
+    data.mkdir(mode=0o750, parents=True, exist_ok=True)
+    _lock(data / "serve.lock", settings.graceful_timeout_seconds + 15)
+    _check_address(settings)
+    with _database(settings) as url:
+        _make_first_admin(settings, url)
+        secret = settings.secret_key.get_secret_value() if settings.secret_key else _kept_secret(data / "secret.key")
+        os.environ |= {
+            "BLOBSTORE_DATA": str(data.resolve()),
+            "BLOBSTORE_BIND": settings.bind,
+            "BLOBSTORE_WORKERS": str(settings.workers),
+            "DATABASE_URL": url,
+            "SECRET_KEY": secret,
+        }
+        command = [sys.executable, "-m", "gunicorn", "-c", HOOKS, *(["--reload"] if reload else []), APPLICATION]
+        os.execv(sys.executable, command)  # noqa: S606
+
+
+def application() -> Flask:
+    """The service by the settings of the environment; what gunicorn's workers load."""
+    from blobstore.app import create_app
+
+    return create_app(load())
+
+
+def announce(worker: Worker) -> None:
+    """Say once in a service's life that it answers: the sockets listen, and the first worker has loaded everything."""
+    if worker.age == 1:
+        for listener in worker.sockets:
+            host, port = listener.getsockname()[:2]
+            _say(f"blobstore answers at http://{f'[{host}]' if ':' in host else host}:{port}")
+
+
+def finish() -> None:
+    """Stop the embedded PostgreSQL if it is the database of this service."""
+    settings = load()
+    if (settings.data / "postgres").is_dir():
+        from blobstore import embedded
+
+        if settings.external_database == embedded.address(settings.data):
+            embedded.stop(settings.data)
+
+
+def _lock(path: Path, patience_seconds: float) -> None:
+    """Two locks on one file. lockf belongs to this process alone, flock also to the workers it will fork.
+
+    So a service that runs is told from one whose master was killed and whose workers are still finishing.
+    """
+    lock = open_lock(path)
+    try:
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise ServeError(f"{path.parent} is served already, by process {path.read_text(encoding='ascii')}") from error
+    if not take(lock):
+        _say("the workers of a service that was killed are finishing …")
+        if not wait_for(lambda: take(lock), patience_seconds):
+            raise ServeError(f"{path} stays locked by the workers of a service that was killed")
+    os.truncate(lock, 0)
+    os.pwrite(lock, str(os.getpid()).encode("ascii"), 0)
+    os.set_inheritable(lock, True)
+
+
+def _check_address(settings: Settings) -> None:
+    host, _, port = settings.bind.rpartition(":")
+    host = host.strip("[]")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise ServeError(f"cannot listen on {settings.bind}: {error.strerror}") from error
+    if not ipaddress.ip_address(address[0]).is_loopback and not settings.trusted_proxy_hops:
+        _say(
+            f"WARNING: {settings.bind} can be reached from other machines, and passwords travel in clear. "
+            "Put TLS in front and set BLOBSTORE_TRUSTED_PROXY_HOPS (docs/operations.md)."
+        )
+
+
+@contextmanager
+def _database(settings: Settings) -> Iterator[str]:
+    """The address of the database; an embedded one is stopped if we do not get as far as gunicorn."""
+    if settings.external_database is not None:
+        yield settings.external_database
+        return
+    from blobstore import embedded
+
+    signal.signal(signal.SIGTERM, _end)
+    version = embedded.version_of(settings.data) or settings.pg_version
+    _say(f"PostgreSQL {version} is starting in {settings.data / 'postgres'} …")
+    with embedded.running(settings.data, settings.pg_version) as url:
+        upgrade(url)
+        yield url
+
+
+def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)
+
+
+def _make_first_admin(settings: Settings, url: str) -> None:
+    database = Database(url, settings)
+    try:
+        if not is_current(database):
+            _say("the schema of the database is not this version's: run `blobstore db upgrade`")
+        elif admin := first_admin(Store(settings, database, Disk(settings.store))):
+            name, password = admin
+            shown = "password as set by ADMIN_PASSWORD" if settings.admin_password else f"password {password}"
+            _say(f"the first admin is {name}, {shown} (this line is not repeated)")
+    finally:
+        database.dispose()
+
+
+def _kept_secret(path: Path) -> str:
+    if not path.is_file():
+        write_secret(path, secrets.token_hex(32))
+    return path.read_text(encoding="ascii")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,10 @@
+"""The same as `blobstore serve`, and the workers start anew when a source file changes. For development."""
+
+from blobstore.serve import ServeError, serve
+from blobstore.settings import SettingsError, load
+
+if __name__ == "__main__":
+    try:
+        serve(load(), reload=True)
+    except (SettingsError, ServeError) as error:
+        raise SystemExit(str(error)) from None
