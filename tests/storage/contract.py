@@ -270,7 +270,7 @@ class StorageContract:
 
         for change in (delete, publish_again, both):
             location = put(storage, content)
-            damaged = b"!" + content[1:]
+            damaged = sample(len(content), "damaged")
             oracle.damage(digest_of(content), damaged)
             with storage.open(location) as reader:
                 first = reader.read(1000)

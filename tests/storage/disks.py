@@ -180,6 +180,20 @@ class ClosesWhatIsUsed(StagedMutant):
     staged = _ClosesWhatIsUsed
 
 
+class _DiscardsOnce(DiskStaged):
+    def discard(self) -> None:
+        self._drop(self._take())
+
+    def __del__(self) -> None:
+        pass
+
+
+class DiscardsOnce(StagedMutant):
+    """Leaving an upload that is over already raises."""
+
+    staged = _DiscardsOnce
+
+
 class NoLock(Disk):
     """A sweep and a publish of one shard run at the same time."""
 

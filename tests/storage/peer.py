@@ -58,14 +58,20 @@ def abandon(storage: Storage, size: str) -> str:
 
 
 def churn(storage: Storage, times: str, seed: str, folder: str) -> str:
-    """A row is a file that says `published`. Whoever sees it under the lock must find the bytes."""
+    """The rows of the protocol are files: DIGEST says that it is published, DIGEST.SEED that an upload is pending.
+
+    Whoever sees the first under the lock must find the bytes.
+    """
     chance = random.Random(seed)
     for _ in range(int(times)):
         content = chance.choice(CHURNED)
         row = Path(folder) / digest_of(content).hex
         if chance.random() < 0.5:
+            pending = row.with_suffix(f".{seed}")
+            pending.touch()
             put(storage, content)
             row.touch()
+            pending.unlink()
         else:
             _sweep(storage, content, row)
     return "done"
@@ -76,10 +82,10 @@ def _sweep(storage: Storage, content: bytes, row: Path) -> None:
     location = f"disk:{digest_of(content).hex[:2]}/{digest_of(content)}"
     row.unlink(missing_ok=True)
     with storage.exclusive(digest_of(content)):
-        if not row.exists():
-            storage.delete(location)
-        else:
+        if row.exists():
             assert read(storage, location) == content
+        elif not any(row.parent.glob(f"{row.name}.*")):
+            storage.delete(location)
 
 
 ROLES: dict[str, Callable[..., str]] = {
