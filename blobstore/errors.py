@@ -2,13 +2,13 @@
 
     BlobstoreError
     ├── Invalid                  what the caller sent is not well-formed, or not allowed
-    │   ├── BadDigest  BadName  BadText  BadExpires  BadOption  BadCursor
+    │   ├── BadDigest  BadName  BadText  BadExpires  BadOption  BadCursor  BadHost  UnknownField
     │   ├── BadJson  BadBase64  BadMultipart  MissingFile  TooManyFiles  IncompleteBody  BadChunk
     │   ├── LengthRequired  UnsupportedTransferCoding
     │   └── UnsupportedMediaType  UnsupportedContentEncoding
     ├── Unauthenticated          no credentials, or credentials that do not verify
     ├── Forbidden                known, but not allowed
-    │   └── InsufficientScope
+    │   └── InsufficientScope  CrossSite
     ├── NotFound                 not there, or not the caller's to see
     ├── Conflict
     │   ├── DigestMismatch
@@ -79,6 +79,23 @@ class BadOption(Invalid):
     def __init__(self, field: str, detail: str) -> None:
         super().__init__(detail)
         self.field = field
+
+
+class UnknownField(Invalid):
+    """A JSON object has a field that the route does not know; `field` names it."""
+
+    code = "unknown_field"
+    members = ("field",)
+
+    def __init__(self, field: str) -> None:
+        super().__init__(f"there is no field {field!r} here")
+        self.field = field
+
+
+class BadHost(Invalid):
+    """A Host that this service does not go by."""
+
+    code = "bad_host"
 
 
 class BadCursor(Invalid):
@@ -163,6 +180,12 @@ class Forbidden(BlobstoreError):
     """The caller is known and may not do this."""
 
     code = "forbidden"
+
+
+class CrossSite(Forbidden):
+    """A browser sent it for a page of another site."""
+
+    code = "cross_site"
 
 
 class InsufficientScope(Forbidden):

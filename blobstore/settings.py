@@ -186,6 +186,12 @@ class Settings(BaseSettings):
             return f"postgresql+psycopg2://{who}@{self.postgres_host}:{self.postgres_port}/{self.postgres_db}"
         return None
 
+    def require_database(self) -> str:
+        """The address of the database. Raises SettingsError when none is set: only `serve` starts the embedded one."""
+        if self.external_database is None:
+            raise SettingsError(["DATABASE_URL: is not set (`blobstore serve` brings its own PostgreSQL)"])
+        return self.external_database
+
     @property
     def store(self) -> Path:
         """The folder of the disk storage."""

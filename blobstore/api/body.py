@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from multipart import parse_options_header
 
-from blobstore.api.form import Field, FilePart, parts
+from blobstore.api.form import MAX_FILES, Field, FilePart, parts
 from blobstore.api.framing import length, raw
 from blobstore.errors import (
     BadBase64,
@@ -25,7 +25,7 @@ from blobstore.errors import (
 if TYPE_CHECKING:
     from wsgiref.types import WSGIEnvironment
 
-__all__ = ["Field", "FilePart", "decode_base64", "json_object", "length", "parts", "raw"]
+__all__ = ["MAX_FILES", "Field", "FilePart", "decode_base64", "json_object", "length", "parts", "raw"]
 
 MAX_JSON_BYTES: Final = 64 << 10
 

@@ -23,6 +23,7 @@ from blobstore.settings import Settings
 MIN_PASSWORD_LENGTH = 8
 MAX_PASSWORD_BYTES = 1024
 MAX_EMAIL_BYTES = 254
+FIRST_ADMIN = "root"
 DELETE_BATCH = 500
 _LOCK_FIRST_ADMIN = text("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE")
 
@@ -74,7 +75,7 @@ def add(
 
 
 def first_admin(store: Store) -> tuple[str, str] | None:
-    """Make the first admin when there is none: ADMIN_EMAIL with ADMIN_PASSWORD, or `admin` with a made password.
+    """Make the first admin when there is none: ADMIN_EMAIL with ADMIN_PASSWORD, else a made password; he is called `root`.
 
     The name and the password for the terminal; None when there is an admin. Safe to call from many nodes at once.
     """
@@ -89,7 +90,7 @@ def first_admin(store: Store) -> tuple[str, str] | None:
 
 def _first_credentials(settings: Settings) -> tuple[str, str | None, str]:
     given = settings.admin_password
-    return "admin", settings.admin_email, given.get_secret_value() if given else secrets.token_urlsafe(18)
+    return FIRST_ADMIN, settings.admin_email, given.get_secret_value() if given else secrets.token_urlsafe(18)
 
 
 def accounts(store: Store) -> list[Account]:

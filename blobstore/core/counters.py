@@ -16,7 +16,8 @@ from blobstore.database import retrying
 
 _ADD = text("""
 WITH counted AS (
-    SELECT * FROM unnest(CAST(:digests AS text[]), CAST(:ids AS text[]), CAST(:times AS bigint[])) AS c (digest, id, n)),
+    SELECT * FROM unnest(CAST(:digests AS text[]), CAST(:ids AS text[]), CAST(:times AS bigint[])) AS c (digest, id, n)
+),
 locked AS MATERIALIZED (
     SELECT f.id, c.n FROM files f JOIN counted c ON f.digest = c.digest
     WHERE CASE WHEN c.id = '' THEN f.visibility = 'public' ELSE f.id = c.id END

@@ -57,12 +57,12 @@ class Credentials:
         self._secret = secrets.token_bytes(32)
         self._memory: OrderedDict[bytes, _Remembered] = OrderedDict()
 
-    def by_password(self, name: str, password: str, address: str) -> Caller:
-        """The caller behind a name or e-mail with a password, or with an API key in its place.
+    def by_password(self, name: str, password: str, address: str, *, keys_too: bool = True) -> Caller:
+        """The caller behind a name or e-mail with a password, or, unless not `keys_too`, an API key in its place.
 
         Raises Unauthenticated, TooManyAttempts, Busy. `address` is the client's, for the limit of failures.
         """
-        if password.startswith("bs_"):
+        if keys_too and password.startswith("bs_"):
             caller = self.by_key(password)
             if caller.name != name.lower():
                 raise Unauthenticated("wrong name or password")

@@ -87,6 +87,6 @@ def _remove(session: Session, owner_id: int, digest: Digest, which: Which, value
 
 
 def _delete_rows(session: Session, owner_id: int, digest: Digest, which: Which, values: dict[str, object]) -> int:
-    statement = text(f"DELETE FROM files WHERE owner_id = :owner AND digest = :digest AND {which.value}")  # noqa: S608
+    statement = text(f"DELETE FROM files WHERE owner_id = :owner AND digest = :digest AND {which.value}")
     result = session.execute(statement, {"owner": owner_id, "digest": digest.hex, **values})
     return int(result.rowcount)  # type: ignore[attr-defined]

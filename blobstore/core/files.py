@@ -30,14 +30,14 @@ LIVE = "f.ready_at IS NOT NULL AND (f.expires_at IS NULL OR f.expires_at > clock
 _ONE = text(f"""
 SELECT {COLUMNS} FROM files f JOIN blobs b USING (digest) JOIN users u ON u.id = f.owner_id
 WHERE f.id = :id AND {LIVE} AND NOT u.disabled
-""")  # noqa: S608 (constants only)
+""")
 _TWIN = text(f"""
 SELECT f.id, NOT ({LIVE}) AS expired FROM files f
 WHERE f.owner_id = :owner AND f.digest = :digest AND f.ready_at IS NOT NULL AND f.id <> :id
   AND (CAST(:name AS text) IS NULL OR f.name = :name)
   AND CASE WHEN CAST(:folder AS text) IS NULL THEN f.folder NOT LIKE '/.%' ELSE f.folder = :folder END
 ORDER BY expired, f.ready_at, f.id LIMIT 1
-""")  # noqa: S608 (constants only)
+""")
 
 
 class Changes(TypedDict, total=False):
@@ -169,7 +169,7 @@ def page(store: Store, caller: Caller, filters: Filters, *, limit: int, cursor: 
         SELECT {COLUMNS} FROM files f JOIN blobs b USING (digest)
         WHERE f.owner_id = :owner AND {LIVE} {"".join(f" AND {condition}" for condition in where)}
         ORDER BY f.ready_at DESC, f.id DESC LIMIT :limit
-        """)  # noqa: S608 (constants only; values are bound)
+        """)
     with store.database.transaction() as session:
         files = [StoredFile.of(row) for row in session.execute(statement, values)]
     more = len(files) > limit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -51,6 +52,14 @@ def require(caller: Caller | None, scope: Scope) -> Caller:
     if scope not in caller.scopes:
         raise InsufficientScope(scope)
     return caller
+
+
+def delegate(caller: Caller, scopes: Iterable[Scope]) -> frozenset[Scope]:
+    """The scopes for an API key that the caller issues: never more than his own. Raises InsufficientScope."""
+    wanted = frozenset(scopes)
+    for scope in sorted(wanted - caller.scopes):
+        raise InsufficientScope(scope)
+    return wanted
 
 
 def reader_id(caller: Caller | None) -> int | None:

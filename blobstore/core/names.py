@@ -38,7 +38,7 @@ def parse_name(text: str) -> str:
 
     At most 255 bytes of UTF-8. Raises BadName, and BadText for lone surrogates.
     """
-    _check_text(text)
+    check_text(text)
     return _parse_segment(_SEPARATOR.split(text)[-1])
 
 
@@ -47,7 +47,7 @@ def parse_folder(text: str) -> str:
 
     Raises BadName, and BadText for lone surrogates.
     """
-    _check_text(text)
+    check_text(text)
     if text == "/":
         return text
     if not text.startswith("/"):
@@ -61,7 +61,7 @@ def parse_path(text: str) -> tuple[str, str]:
     A path that is absolute or has the segment `.` or `..` tells no folder: only its last segment counts, and the
     folder is `/`. Raises BadName, and BadText for lone surrogates.
     """
-    _check_text(text)
+    check_text(text)
     *parents, last = text.split("/")
     name = parse_name(last)
     if not parents or parents[0] == "" or {".", ".."} & set(parents):
@@ -85,7 +85,7 @@ def extension(name: str) -> str:
     return f".{ending.lower()}" if stem.strip(".") and _EXTENSION.fullmatch(ending) else ""
 
 
-def _check_text(text: str) -> None:
+def check_text(text: str) -> None:
     if _SURROGATE.search(text):
         raise BadText("a name is Unicode text; it has a lone surrogate")
     if _CONTROL.search(text):

@@ -1,0 +1,65 @@
+"""Basic or Bearer -> Caller.
+
+No Authorization is nobody; one that does not verify, of whatever scheme, is 401 even where none is needed.
+"""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b64decode
+from ipaddress import IPv6Address, ip_address
+
+from flask import request
+
+from blobstore.api.context import parts
+from blobstore.core import gate
+from blobstore.core.gate import Caller, Scope
+from blobstore.errors import Unauthenticated
+
+
+def anybody() -> Caller | None:
+    """Who asks; None without credentials. Raises Unauthenticated, TooManyAttempts."""
+    header = request.headers.get("Authorization")
+    if header is None:
+        return None
+    scheme, _, rest = header.partition(" ")
+    caller = _by_scheme(scheme.lower(), rest.strip())
+    request.environ["blobstore.user"] = caller.name
+    return caller
+
+
+def somebody(scope: Scope) -> Caller:
+    """Who asks, proven to have `scope`. Raises Unauthenticated, InsufficientScope, TooManyAttempts."""
+    return gate.require(anybody(), scope)
+
+
+def client_address() -> str:
+    """The client's address; an IPv6 one as its /64, which is what one person has."""
+    try:
+        address = ip_address(request.remote_addr or "")
+    except ValueError:
+        return "unknown"
+    if isinstance(address, IPv6Address):
+        return str(IPv6Address(int(address) >> 64 << 64))
+    return str(address)
+
+
+def _by_scheme(scheme: str, rest: str) -> Caller:
+    credentials = parts().credentials
+    if scheme == "bearer":
+        return credentials.by_key(rest)
+    if scheme != "basic":
+        raise Unauthenticated("only Basic and Bearer are known here")
+    name, password = _basic(rest)
+    return credentials.by_password(name, password, client_address())
+
+
+def _basic(rest: str) -> tuple[str, str]:
+    """(name, password) of RFC 7617, in UTF-8. Raises Unauthenticated."""
+    try:
+        name, colon, password = b64decode(rest, validate=True).decode().partition(":")
+    except (binascii.Error, ValueError) as error:
+        raise Unauthenticated("this is not HTTP Basic (RFC 7617)") from error
+    if not colon:
+        raise Unauthenticated("this is not HTTP Basic (RFC 7617)")
+    return name, password

@@ -1,0 +1,87 @@
+"""Files: GET /api/v1/files, GET, PATCH and DELETE of one, its content, and the short link GET /s/<id>."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from flask import Blueprint, Response, jsonify, redirect, render_template, request
+from werkzeug.wrappers import Response as WsgiResponse
+
+from blobstore.api import auth, body, options
+from blobstore.api.context import base_url, store
+from blobstore.api.download import answer
+from blobstore.api.schemas import FileChange, deleted_json, file_json, page_json, public_json
+from blobstore.core import delete, download, files
+from blobstore.core.gate import Scope
+from blobstore.core.names import parse_folder
+from blobstore.digest import Digest
+from blobstore.errors import BadOption
+
+bp = Blueprint("files", __name__)
+
+
+@bp.get("/api/v1/files")
+def page() -> Response:
+    """The caller's files, newest first, a page at a time."""
+    caller = auth.somebody(Scope.READ)
+    values = options.query("limit", "cursor", "folder", "recursive", "sha256", "visibility", "tag", "q")
+    found = files.page(store(), caller, _filters(values), limit=options.limit(values), cursor=values.get("cursor"))
+    return jsonify(page_json(base_url(), found))
+
+
+@bp.get("/api/v1/files/<file_id>")
+def get(file_id: str) -> Response:
+    """One file of the caller's, or what others may know of a public one."""
+    caller = auth.somebody(Scope.READ)
+    file = files.get(store(), caller, file_id)
+    shape = file_json if file.owner_id == caller.user_id else public_json
+    return jsonify(shape(base_url(), file))
+
+
+@bp.patch("/api/v1/files/<file_id>")
+def patch(file_id: str) -> Response:
+    """Change the name, the folder, the visibility, the expiry or the tags."""
+    caller = auth.somebody(Scope.WRITE)
+    wanted = FileChange.read(body.json_object(request.environ)).model_dump(exclude_unset=True)
+    return jsonify(file_json(base_url(), files.change(store(), caller, file_id, options.changes_from_json(wanted))))
+
+
+@bp.delete("/api/v1/files/<file_id>")
+def delete_file(file_id: str) -> Response:
+    """Delete one file; the bytes go when nobody has them any more."""
+    caller = auth.somebody(Scope.DELETE)
+    dry_run = options.flag(options.query("dry_run"), "dry_run")
+    return jsonify(deleted_json(delete.delete_file(store(), caller, file_id, dry_run=dry_run)))
+
+
+@bp.get("/api/v1/files/<file_id>/download")
+def content(file_id: str) -> Response:
+    """The bytes of one file, under its own name."""
+    caller = auth.anybody()
+    return answer(download.find_file(store(), caller, file_id))
+
+
+@bp.get("/s/<file_id>")
+def short_link(file_id: str) -> Response | WsgiResponse:
+    """A redirect to the file, or what others may know of it as JSON or a page."""
+    caller = auth.anybody()
+    output = options.query("output").get("output", "file")
+    file = files.get(store(), caller, file_id)
+    if output == "json":
+        return jsonify(public_json(base_url(), file))
+    if output == "html":
+        return Response(render_template("short_link.html", file=public_json(base_url(), file)))
+    if output != "file":
+        raise BadOption("output", "is file, html or json")
+    return redirect(f"{base_url()}/{file.digest}/{quote(file.name, safe='')}", 302)
+
+
+def _filters(values: dict[str, str]) -> files.Filters:
+    return files.Filters(
+        folder=parse_folder(values["folder"]) if "folder" in values else None,
+        recursive=options.flag(values, "recursive"),
+        digest=Digest.parse(values["sha256"]) if "sha256" in values else None,
+        visibility=options.visibility(values["visibility"]) if "visibility" in values else None,
+        tag=values.get("tag"),
+        q=values.get("q"),
+    )

@@ -1,0 +1,39 @@
+"""API keys: POST and GET /api/v1/keys, DELETE /api/v1/keys/<id>."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, jsonify, request
+
+from blobstore.api import auth, body, options
+from blobstore.api.context import store
+from blobstore.api.schemas import KeyWanted, key_json, scopes
+from blobstore.core import keys
+from blobstore.core.gate import Scope, delegate
+
+bp = Blueprint("keys", __name__)
+
+
+@bp.post("/api/v1/keys")
+def issue() -> tuple[Response, int]:
+    """Make a key with no more scopes than the caller has; the key is shown this once."""
+    caller = auth.somebody(Scope.WRITE)
+    wanted = KeyWanted.read(body.json_object(request.environ))
+    expires_at = options.expires_in(wanted.expires_in) if wanted.expires_in is not None else None
+    chosen = delegate(caller, scopes(wanted.scopes))
+    stored, key = keys.issue(store(), caller.user_id, wanted.name, chosen, expires_at=expires_at)
+    return jsonify({**key_json(stored), "key": key}), 201
+
+
+@bp.get("/api/v1/keys")
+def page() -> Response:
+    """The caller's keys, without the keys themselves."""
+    caller = auth.somebody(Scope.READ)
+    return jsonify({"items": [key_json(key) for key in keys.keys(store(), caller.user_id)], "next": None})
+
+
+@bp.delete("/api/v1/keys/<key_id>")
+def revoke(key_id: str) -> Response:
+    """End a key of the caller's; it is refused on the next request."""
+    caller = auth.somebody(Scope.WRITE)
+    keys.revoke(store(), caller.user_id, key_id)
+    return Response(status=204)

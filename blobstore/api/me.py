@@ -1,0 +1,37 @@
+"""The caller: GET /api/v1/me, GET /api/v1/me/quota, POST /api/v1/auth/password."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, jsonify, request
+
+from blobstore.api import auth, body
+from blobstore.api.context import parts, store
+from blobstore.api.schemas import PasswordChange, account_json, quota_json
+from blobstore.core import accounts, quota
+from blobstore.core.gate import Scope
+
+bp = Blueprint("me", __name__)
+
+
+@bp.get("/api/v1/me")
+def get() -> Response:
+    """Who the caller is."""
+    caller = auth.somebody(Scope.READ)
+    return jsonify(account_json(accounts.get(store(), caller.name), caller.scopes))
+
+
+@bp.get("/api/v1/me/quota")
+def get_quota() -> Response:
+    """What the caller uses and may still use."""
+    caller = auth.somebody(Scope.READ)
+    return jsonify(quota_json(quota.read(store(), caller)))
+
+
+@bp.post("/api/v1/auth/password")
+def change_password() -> Response:
+    """A new password; the present one must be given too, so that an API key alone cannot change it."""
+    caller = auth.somebody(Scope.WRITE)
+    wanted = PasswordChange.read(body.json_object(request.environ))
+    parts().credentials.by_password(caller.name, wanted.current, auth.client_address(), keys_too=False)
+    accounts.set_password(store(), caller.name, wanted.new)
+    return Response(status=204)

@@ -1,0 +1,161 @@
+"""Upload: POST /upload, PUT /upload/<path>, PUT /<sha256>, HEAD /upload."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from flask import Blueprint, Response, request
+
+from blobstore.api import auth, body, declared, options
+from blobstore.api.answers import check_format, upload_answer, upload_answers
+from blobstore.api.context import store
+from blobstore.api.schemas import UploadJson
+from blobstore.core import upload
+from blobstore.core.files import Changes
+from blobstore.core.gate import Caller, Scope
+from blobstore.core.names import parse_name, parse_path
+from blobstore.digest import Digest
+from blobstore.errors import (
+    BadOption,
+    BlobstoreError,
+    LimitExceeded,
+    MissingFile,
+    UnsupportedMediaType,
+)
+
+bp = Blueprint("upload", __name__)
+
+PARAMETERS = (*options.FIELDS, "format")
+MAX_BASE64_BYTES = 16 << 20
+MAX_JSON_BYTES = MAX_BASE64_BYTES * 4 // 3 + (64 << 10)
+FORM_SLACK_BYTES = 1 << 20
+"""More than a form's own bytes around its files: 100 fields, 100 part headers, the boundaries."""
+
+
+@bp.post("/upload")
+def post() -> Response:
+    """A form, JSON with base64, or the raw body."""
+    caller = auth.somebody(Scope.WRITE)
+    kind = request.mimetype
+    if kind == "multipart/form-data":
+        return _form(caller)
+    if kind == "application/json":
+        return _json(caller)
+    if kind == "application/x-www-form-urlencoded":
+        raise UnsupportedMediaType(
+            "send the file itself: curl -F file=@x …/upload, or curl --data-binary @x -H 'Content-Type: "
+            "application/octet-stream' …/upload"
+        )
+    return _raw(caller, Changes())
+
+
+@bp.put("/upload", strict_slashes=False)
+@bp.put("/upload/")
+@bp.put("/upload/<path:path>")
+def put(path: str = "") -> Response:
+    """The raw body; the path is its folder and name, as `curl -T x …/upload/` sends it."""
+    caller = auth.somebody(Scope.WRITE)
+    named = Changes()
+    if path:
+        named["folder"], named["name"] = parse_path(path)
+    return _raw(caller, named)
+
+
+@bp.put("/<digest:digest>")
+def put_digest(digest: Digest) -> Response:
+    """The raw body, which must have this digest."""
+    caller = auth.somebody(Scope.WRITE)
+    return _raw(caller, Changes(), digest)
+
+
+@bp.route("/upload", methods=["HEAD"])
+def head() -> Response:
+    """What an upload with these headers would be answered, without its body."""
+    caller = auth.somebody(Scope.WRITE)
+    _, size_bytes = declared.preflight(request.headers)
+    upload.check_room(store(), caller, upload.Announced.exactly(size_bytes))
+    return Response(status=200)
+
+
+def _raw(caller: Caller, named: Changes, digest: Digest | None = None) -> Response:
+    if request.mimetype == "multipart/form-data":
+        raise UnsupportedMediaType("a form is sent with POST: curl -F file=@x …/upload; with PUT the body is the file")
+    values = options.query(*PARAMETERS)
+    check_format(values)
+    given: Changes = {**named, **options.changes(values)}
+    outcome = upload.upload(
+        store(),
+        caller,
+        body.raw(request.environ),
+        given,
+        declared=declared.digest(request.headers, digest),
+        size_bytes=body.length(request.environ),
+    )
+    return upload_answer(caller, outcome, values)
+
+
+def _json(caller: Caller) -> Response:
+    values = options.query(*PARAMETERS)
+    check_format(values)
+    size = body.length(request.environ)
+    upload.check_room(store(), caller, upload.Announced.within((size or 0) * 3 // 4, 64 << 10))
+    wanted = UploadJson.read(body.json_object(request.environ, MAX_JSON_BYTES)).model_dump(exclude_unset=True)
+    content = body.decode_base64(wanted.pop("data"), MAX_BASE64_BYTES)
+    digest = declared.one(request.headers, wanted.pop("sha256", None))
+    given: Changes = {**options.changes(values), **options.changes_from_json(wanted)}
+    outcome = upload.upload(store(), caller, [content], given, declared=digest, size_bytes=len(content))
+    return upload_answer(caller, outcome, values)
+
+
+def _form(caller: Caller) -> Response:
+    """Every file is staged first; nothing is stored before the closing boundary was seen."""
+    values = options.query(*PARAMETERS)
+    check_format(values)
+    announced = upload.Announced.within(body.length(request.environ), FORM_SLACK_BYTES)
+    upload.check_room(store(), caller, announced, files=body.MAX_FILES)
+    with ExitStack() as staged:
+        names, received, fields = _receive_form(staged)
+        values.update(fields)
+        digest = declared.one(request.headers, values.pop("sha256", None))
+        if (digest or "name" in values) and len(received) > 1:
+            raise BadOption("sha256" if digest else "name", "goes with one file only")
+        declared.compare(digest, received[0].digest)
+        given = options.changes(values)
+        named: list[Changes] = [{"name": name, **given} if name else given for name in names]
+        outcomes = [_keep(caller, one, changes) for one, changes in zip(received, named, strict=True)]
+    return upload_answers(caller, outcomes, values)
+
+
+def _receive_form(staged: ExitStack) -> tuple[list[str], list[upload.Received], dict[str, str]]:
+    names: list[str] = []
+    received: list[upload.Received] = []
+    fields: dict[str, str] = {}
+    for part in body.parts(request.environ):
+        if isinstance(part, body.Field):
+            _add_field(fields, part)
+        elif part.name == "file" and part.filename:
+            names.append(parse_name(part.filename))
+            received.append(staged.enter_context(upload.receive(store(), part.pieces)))
+        else:
+            raise MissingFile("every file is a part named 'file' with a filename: curl -F file=@x …/upload")
+    if not received:
+        raise MissingFile("the form has no part named 'file' with a filename: curl -F file=@x …/upload")
+    return names, received, fields
+
+
+def _add_field(fields: dict[str, str], part: body.Field) -> None:
+    if part.name == "file":
+        raise MissingFile("the part 'file' has no filename: curl -F file=@x …/upload")
+    if part.name not in (*options.FIELDS, "sha256"):
+        raise BadOption(part.name, "there is no such field here; known are: " + ", ".join(options.FIELDS))
+    if part.name in fields:
+        raise BadOption(part.name, "is given more than once")
+    fields[part.name] = part.value
+
+
+def _keep(caller: Caller, received: upload.Received, given: Changes) -> upload.Outcome | BlobstoreError:
+    """One file's own outcome: the rules may refuse one of several. What is on our side fails the whole request."""
+    try:
+        return upload.keep(store(), caller, received, given)
+    except LimitExceeded as error:
+        return error

@@ -1,0 +1,29 @@
+"""Whether this node can work: the database answers, its schema is current, the disk has room."""
+
+from __future__ import annotations
+
+from blobstore.core.store import Store
+from blobstore.database import is_current
+from blobstore.errors import BlobstoreError
+
+
+def readiness(store: Store) -> list[str]:
+    """What is wrong, one line each; empty when all is well."""
+    return [*_database(store), *_storage(store)]
+
+
+def _database(store: Store) -> list[str]:
+    try:
+        return [] if is_current(store.database) else ["the database needs `blobstore db upgrade`"]
+    except BlobstoreError as error:
+        return [error.detail]
+
+
+def _storage(store: Store) -> list[str]:
+    try:
+        free = store.storage.free_bytes()
+    except BlobstoreError as error:
+        return [error.detail]
+    if free is not None and free < store.settings.free_floor_bytes:
+        return [f"the store has {free} bytes free, below the floor of {store.settings.free_floor_bytes}"]
+    return []
