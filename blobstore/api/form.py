@@ -35,7 +35,8 @@ MAX_OVERHEAD_BYTES: Final = 1 << 20
 _BOUNDARY = re.compile(r"[\x20-\x7e]{0,69}[\x21-\x7e]")
 _EXTENDED_FILENAME = re.compile(r";\s*filename\*\s*=\s*([^;\s]*)", re.IGNORECASE)
 _EXTENDED_VALUE = re.compile(r"UTF-8'[A-Za-z0-9-]*'((?:[A-Za-z0-9!#$&+.^_`|~-]|%[0-9A-Fa-f]{2})*)", re.IGNORECASE)
-_QUOTED = re.compile(r'"(?:\\.|[^"\\])*"')
+_QUOTED = re.compile(r'"(?:\\.|[^"\\])*(?:"|\\?$)', re.DOTALL)
+"""A quoted string, or one that never ends: without that each quote in it would be tried anew."""
 
 
 @dataclass(frozen=True, slots=True)

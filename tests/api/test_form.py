@@ -84,6 +84,7 @@ def test_fields_and_files_come_in_order():
         ('name="file"; filename="=?utf-8?B?w7w=?="; filename*=utf-8\'\'%C3%BC.txt', "ü.txt"),
         ("name=file; filename*=UTF-8'de'a%20b", "a b"),
         ('name="file"; filename="; filename*=x"', "; filename*=x"),
+        ('name="file"; filename="a"; x="\\"; filename*=x', "a"),
     ],
 )
 def test_filenames(parameters, filename):
