@@ -54,9 +54,15 @@ class Finding:
     where: str
 
 
-def check(store: Store, *, deep: bool = False, progress: Progress = silent) -> Iterator[Finding]:
-    """Yield every violation. `deep` reads and hashes all bytes too; `progress` is called with the bytes read."""
+def check(
+    store: Store, *, deep: bool = False, grace: timedelta = timedelta(0), progress: Progress = silent
+) -> Iterator[Finding]:
+    """Yield every violation. `deep` reads and hashes all bytes too; `progress` is called with the bytes read.
+
+    Bytes that no row names are a finding once they are older than `grace`; younger ones may be an upload under way.
+    """
     yield from _ask(store)
+    yield from _rowless(store, grace)
     for blob in published(store):
         size = store.storage.size(blob.location)
         if size is None:
@@ -67,9 +73,8 @@ def check(store: Store, *, deep: bool = False, progress: Progress = silent) -> I
             yield Finding("a published blob with other bytes", f"{blob.digest} at {blob.location}: {found}")
 
 
-def rowless(store: Store, older_than: timedelta = timedelta(0)) -> Iterator[Finding]:
-    """Yield every location on the storage that no row names: leaks, once upkeep has run and nothing is under way."""
-    before = datetime.now(UTC) - older_than
+def _rowless(store: Store, grace: timedelta) -> Iterator[Finding]:
+    before = datetime.now(UTC) - grace
     for location, digest, _, published_at in store.storage.locations():
         if published_at <= before and not _has_row(store, digest.hex, location):
             yield Finding("bytes without a row", location)

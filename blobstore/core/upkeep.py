@@ -189,12 +189,15 @@ def verify(store: Store, progress: Progress = silent) -> Iterator[Damage]:
     """Read and hash every published blob; yield each that is damaged, which is no longer served from then on."""
     for blob in published(store):
         found = hash_blob(store, blob.location, progress)
-        whole = found == blob.digest.hex
-        with store.database.transaction() as session:
-            if whole:
-                blobs.verified(session, blob.digest, blob.location, blob.published_at)
-            elif blobs.damage(session, blob.digest, blob.location, blob.published_at):
-                yield Damage(blob.digest, blob.location, found)
+        if _judge(store, blob, whole=found == blob.digest.hex):
+            yield Damage(blob.digest, blob.location, found)
+
+
+def _judge(store: Store, blob: Published, *, whole: bool) -> bool:
+    """Note what was found; True when the blob is damaged and nobody has published it anew meanwhile."""
+    note = blobs.verified if whole else blobs.damage
+    with store.database.transaction() as session:
+        return bool(note(session, blob.digest, blob.location, blob.published_at))
 
 
 def hash_blob(store: Store, location: str, progress: Progress = silent) -> str:

@@ -1,0 +1,89 @@
+"""What every command shares: its arguments' types, one line for every error, the store it works on."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import wraps
+from typing import Any
+
+import click
+from pydantic import ByteSize, TypeAdapter, ValidationError
+
+from blobstore import app
+from blobstore.core.store import Store
+from blobstore.errors import BlobstoreError
+from blobstore.settings import SettingsError, load
+
+FINDINGS, COULD_NOT_LOOK = 1, 2
+_SPAN = re.compile(r"([0-9]+)\s*(s|m|h|d)?")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, None: 1}
+
+
+class Span(click.ParamType[Any]):
+    """A length of time: 0, 90s, 30m, 24h, 30d."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        if isinstance(value, timedelta):
+            return value
+        match = _SPAN.fullmatch(value)
+        if not match:
+            self.fail(f"{value!r} is not a time like 0, 90s, 30m, 24h or 30d", param, ctx)
+        return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
+
+
+class Size(click.ParamType[Any]):
+    """A number of bytes, 10GiB, or `none` for no limit."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        if value is None or value == "none":
+            return None
+        try:
+            return int(TypeAdapter(ByteSize).validate_python(value))
+        except ValidationError:
+            self.fail(f"{value!r} is not a size like 500MB or 10GiB, or none", param, ctx)
+
+
+def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Say in one line what is wrong, whatever it is, instead of a stack; exit 2."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        from blobstore.embedded import EmbeddedError
+        from blobstore.serve import ServeError
+
+        try:
+            return command(*args, **kwargs)
+        except (SettingsError, ServeError, EmbeddedError) as error:
+            problem = str(error)
+        except BlobstoreError as error:
+            problem = error.detail
+        click.echo(f"blobstore: {problem}", err=True)
+        sys.exit(COULD_NOT_LOOK)
+
+    return run
+
+
+@contextmanager
+def open_store() -> Iterator[Store]:
+    """The store of the settings, on the embedded PostgreSQL when no other is set."""
+    settings = load()
+    if settings.external_database is not None:
+        yield app.open_store(settings)
+        return
+    if not (settings.data / "postgres").is_dir():
+        raise SettingsError([f"{settings.data}: there is no blobstore here yet; `blobstore serve` makes one"])
+    from blobstore import embedded
+
+    with embedded.running(settings.data, settings.pg_version) as url:
+        store = app.open_store(load({**os.environ, "DATABASE_URL": url}))
+        yield store
+        store.database.dispose()

@@ -1,0 +1,129 @@
+"""Upkeep and storage: `blobstore upkeep …`, `blobstore storage …`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+from blobstore.cli.base import FINDINGS, Span, open_store, plainly
+from blobstore.core import check, upkeep
+from blobstore.settings import Settings
+
+
+@click.group("upkeep")
+def upkeep_group() -> None:
+    """Upkeep: reap, adopt, sweep, verify, check, and run as in the background."""
+
+
+@contextmanager
+def _bar(title: str, total: int | None = None) -> Iterator[upkeep.Progress]:
+    """Progress on a terminal, silence elsewhere."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as progress:
+        task = progress.add_task(title, total=total)
+        yield lambda amount: progress.advance(task, amount)
+
+
+def _grace(field: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return click.option("--grace", type=Span(), help=f"0, 90s, 30m, 24h; default BLOBSTORE_{field.upper()}.")
+
+
+def _or_default(grace: timedelta | None, settings: Settings, field: str) -> timedelta:
+    return grace if grace is not None else timedelta(seconds=getattr(settings, field))
+
+
+@upkeep_group.command()
+@_grace("reap_grace_seconds")
+@plainly
+def reap(grace: timedelta | None) -> None:
+    """Delete uploads that stalled longer ago than the grace, and expired files."""
+    with open_store() as store:
+        count = upkeep.reap(store, _or_default(grace, store.settings, "reap_grace_seconds"))
+    click.echo(f"reaped {count} files")
+
+
+@upkeep_group.command()
+@_grace("sweep_grace_seconds")
+@plainly
+def adopt(grace: timedelta | None) -> None:
+    """Give bytes without a row, older than the grace, a row for the next sweep."""
+    with open_store() as store:
+        count = upkeep.adopt(store, _or_default(grace, store.settings, "sweep_grace_seconds"))
+    click.echo(f"adopted {count} blobs")
+
+
+@upkeep_group.command()
+@_grace("sweep_grace_seconds")
+@plainly
+def sweep(grace: timedelta | None) -> None:
+    """Delete the bytes of what nobody has claimed for the grace."""
+    with open_store() as store:
+        swept = upkeep.sweep(store, _or_default(grace, store.settings, "sweep_grace_seconds"))
+    click.echo(f"swept {swept.blobs} blobs, freed {swept.freed_bytes} bytes ({decimal(swept.freed_bytes)})")
+
+
+@upkeep_group.command()
+@plainly
+def verify() -> None:
+    """Read and hash everything; what is damaged is no longer served. Exits with 1 when something is."""
+    with open_store() as store:
+        count, size = check.totals(store)
+        with _bar("verify", size) as progress:
+            damages = list(upkeep.verify(store, progress))
+    for damage in damages:
+        click.echo(f"damaged: {damage.digest} at {damage.location}: {damage.found}")
+    click.echo(f"verified {count} blobs, {size} bytes: {len(damages)} damaged")
+    sys.exit(FINDINGS if damages else 0)
+
+
+@upkeep_group.command("check")
+@click.option("--deep", is_flag=True, help="Read and hash all bytes too.")
+@click.option("--json", "as_json", is_flag=True, help="One finding a line, as JSON.")
+@plainly
+def check_all(deep: bool, as_json: bool) -> None:
+    """Ask every invariant; change nothing. Exits with 0 when clean, 1 with findings, 2 when it could not look."""
+    count = 0
+    with open_store() as store:
+        _, size = check.totals(store)
+        with _bar("check", size if deep else None) as progress:
+            grace = timedelta(seconds=store.settings.sweep_grace_seconds)
+            for finding in check.check(store, deep=deep, grace=grace, progress=progress):
+                count += 1
+                click.echo(json.dumps(vars(finding)) if as_json else f"{finding.rule}: {finding.where}")
+    if not as_json:
+        click.echo(f"{count} findings" if count else "clean")
+    sys.exit(FINDINGS if count else 0)
+
+
+@upkeep_group.command()
+@plainly
+def run() -> None:
+    """One round of what runs in the background: reap, adopt, sweep."""
+    with open_store() as store:
+        click.echo(upkeep.run(store))
+
+
+@click.group()
+def storage() -> None:
+    """Storage: status."""
+
+
+@storage.command()
+@plainly
+def status() -> None:
+    """How much is stored, and how much room is left."""
+    with open_store() as store:
+        count, size = check.totals(store)
+        free = store.storage.free_bytes()
+    click.echo(f"{count} blobs, {size} bytes ({decimal(size)})")
+    if free is not None:
+        click.echo(f"{free} bytes free ({decimal(free)})")
