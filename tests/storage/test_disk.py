@@ -67,22 +67,47 @@ def disk(root: Path) -> Disk:
     return disk
 
 
-class TestDisk(StorageContract, DiskInProcesses):
+@pytest.fixture(scope="module")
+def shared_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared store for many tests: making 512 folders and locks takes longer than most of them."""
+    root = tmp_path_factory.mktemp("data") / "store"
+    Disk(root).prepare()
+    return root
+
+
+def empty(root: Path) -> None:
+    """Remove every blob and whatever else is not a lock."""
+    for path in root.glob("*/*"):
+        if path.parent.name != "locks":
+            path.unlink()
+
+
+class OnDisk(StorageContract, DiskInProcesses):
+    """Everything that holds for both ways of staging."""
+
+    @pytest.fixture
+    def root(self, shared_root: Path) -> Iterator[Path]:
+        yield shared_root
+        empty(shared_root)
+
+
+class TestDisk(OnDisk):
     """Staged without a name, where that exists."""
 
     @pytest.fixture
-    def storage(self, disk: Disk) -> Disk:
+    def storage(self, root: Path) -> Disk:
+        disk = Disk(root)
         if not disk.nameless:
             pytest.skip("this filesystem has no O_TMPFILE")
         return disk
 
 
-class TestNamedDisk(StorageContract, DiskInProcesses):
+class TestNamedDisk(OnDisk):
     """Staged with a name, as on filesystems without O_TMPFILE."""
 
     @pytest.fixture
-    def storage(self, disk: Disk) -> Disk:
-        return NamedDisk(disk.root)
+    def storage(self, root: Path) -> Disk:
+        return NamedDisk(root)
 
 
 def test_disk_is_a_storage(disk: Disk) -> None:

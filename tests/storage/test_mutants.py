@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,16 +11,23 @@ from blobstore.storage.disk import Disk
 from tests.storage.contract import StorageContract, sample
 from tests.storage.disks import ClosesWhatIsUsed, make
 from tests.storage.processes import CONTENT, DIGEST, LOCATION, SIZE, DiskInProcesses
-from tests.storage.test_disk import DiskOracle, Pausing, discard_beside_a_publish
+from tests.storage.test_disk import DiskOracle, Pausing, discard_beside_a_publish, empty
 from tests.storage.tracing import order_violations, traced
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """A prepared store."""
-    root = tmp_path / "store"
+@pytest.fixture(scope="module")
+def shared_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared store for all mutants."""
+    root = tmp_path_factory.mktemp("data") / "store"
     Disk(root).prepare()
     return root
+
+
+@pytest.fixture
+def root(shared_root: Path) -> Iterator[Path]:
+    """The store, empty."""
+    yield shared_root
+    empty(shared_root)
 
 
 class Suite(StorageContract, DiskInProcesses):
