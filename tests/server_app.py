@@ -67,7 +67,7 @@ def lines(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[b
 
 
 def patient(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """What reading raises at first, and at a second try."""
+    """What reading raises at first, and at a second try; also as a file, for a client that is gone by then."""
     seen = []
     for _ in range(2):
         try:
@@ -75,6 +75,8 @@ def patient(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable
                 pass
         except Exception as error:
             seen.append(type(error).__name__)
+    if name := environ["PATH_INFO"].removeprefix("/patient").strip("/"):
+        (Path(os.environ["BLOBSTORE_DATA"]) / f"seen-{name}").write_text(" ".join(seen))
     return _say(start_response, " ".join(seen) or "whole")
 
 
