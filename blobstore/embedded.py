@@ -98,14 +98,16 @@ def running(data: Path, version: str, *, durable: bool = True) -> Iterator[str]:
     cluster = Cluster.at(data)
     with cluster.locked() as held:
         user = use(data)
-        _start(cluster, held, version, durable)
+        try:
+            _start(cluster, held, version, durable)
+        except BaseException:
+            _leave(cluster, user)
+            raise
     try:
         yield cluster.url
     finally:
         with cluster.locked():
-            if take(user):
-                _stop(cluster)
-            os.close(user)
+            _leave(cluster, user)
 
 
 def use(data: Path) -> int:
@@ -206,6 +208,14 @@ def _stop(cluster: Cluster) -> None:
     if cluster.elsewhere.exists():
         with suppress(OSError):
             cluster.sockets.rmdir()
+
+
+def _leave(cluster: Cluster, user: int) -> None:
+    try:
+        if take(user):
+            _stop(cluster)
+    finally:
+        os.close(user)
 
 
 def _is_gone(cluster: Cluster) -> bool:

@@ -3,8 +3,8 @@
     1  one service per data folder        flock on <data>/serve.lock, kept through exec; the address is free
     2  the embedded PostgreSQL            unless a database is set
     3  the newest schema                  embedded only; else `blobstore db upgrade`
-    4  the first admin                    when there is none; the made password is printed here and nowhere else
-    5  SECRET_KEY                         made and kept in <data>/secret.key when not set
+    4  SECRET_KEY                         made and kept in <data>/secret.key when not set
+    5  the first admin                    when there is none; the made password is printed here and nowhere else
     6  gunicorn                           by exec: its master has our pid and our locks
 
 Two hooks of gunicorn end it: `announce` when a worker is ready to answer, `finish` when the master ends.
@@ -27,17 +27,16 @@ from typing import TYPE_CHECKING, NoReturn
 
 from flask import Flask
 
+from blobstore.app import create_app, open_store
 from blobstore.core.accounts import first_admin
-from blobstore.core.store import Store
-from blobstore.database import Database, is_current, upgrade
+from blobstore.database import is_current, upgrade
 from blobstore.folder import open_lock, take, wait_for, write_secret
 from blobstore.settings import Settings, load
-from blobstore.storage.disk import Disk
 
 if TYPE_CHECKING:
     from gunicorn.workers.base import Worker
 
-HOOKS = "python:blobstore.server"
+HOOKS = "python:blobstore.gunicorn_conf"
 APPLICATION = "blobstore.serve:application()"
 
 
@@ -52,8 +51,8 @@ def serve(settings: Settings, *, reload: bool = False) -> NoReturn:
     _lock(data / "serve.lock", settings.graceful_timeout_seconds + 15)
     _check_address(settings)
     with _database(settings) as url:
-        _make_first_admin(settings, url)
         secret = settings.secret_key.get_secret_value() if settings.secret_key else _kept_secret(data / "secret.key")
+        # How gunicorn's processes learn what was chosen here.
         os.environ |= {
             "BLOBSTORE_DATA": str(data.resolve()),
             "BLOBSTORE_BIND": settings.bind,
@@ -61,14 +60,13 @@ def serve(settings: Settings, *, reload: bool = False) -> NoReturn:
             "DATABASE_URL": url,
             "SECRET_KEY": secret,
         }
+        _make_first_admin(load())
         command = [sys.executable, "-m", "gunicorn", "-c", HOOKS, *(["--reload"] if reload else []), APPLICATION]
         os.execv(sys.executable, command)  # noqa: S606
 
 
 def application() -> Flask:
     """The service by the settings of the environment; what gunicorn's workers load."""
-    from blobstore.app import create_app
-
     return create_app(load())
 
 
@@ -134,7 +132,8 @@ def _database(settings: Settings) -> Iterator[str]:
         return
     from blobstore import embedded
 
-    signal.signal(signal.SIGTERM, _end)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
     version = embedded.version_of(settings.data) or settings.pg_version
     _say(f"PostgreSQL {version} is starting in {settings.data / 'postgres'} …")
     with embedded.running(settings.data, settings.pg_version) as url:
@@ -146,17 +145,17 @@ def _end(number: int, _frame: FrameType | None) -> NoReturn:
     sys.exit(128 + number)
 
 
-def _make_first_admin(settings: Settings, url: str) -> None:
-    database = Database(url, settings)
+def _make_first_admin(settings: Settings) -> None:
+    store = open_store(settings)
     try:
-        if not is_current(database):
+        if not is_current(store.database):
             _say("the schema of the database is not this version's: run `blobstore db upgrade`")
-        elif admin := first_admin(Store(settings, database, Disk(settings.store))):
+        elif admin := first_admin(store):
             name, password = admin
-            shown = "password as set by ADMIN_PASSWORD" if settings.admin_password else f"password {password}"
+            shown = "with the password of ADMIN_PASSWORD" if settings.admin_password else f"password {password}"
             _say(f"the first admin is {name}, {shown} (this line is not repeated)")
     finally:
-        database.dispose()
+        store.database.dispose()
 
 
 def _kept_secret(path: Path) -> str:

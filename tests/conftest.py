@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg2
 import pytest
+from flask import Flask
+from flask.testing import FlaskClient
 
 from blobstore import embedded
+from blobstore.app import create_app, open_store
+from blobstore.core import accounts
+from blobstore.core.accounts import Account
+from blobstore.core.check import check
+from blobstore.core.store import Store
+from blobstore.settings import Settings, load
+
+PASSWORD = "password1"
+SECRET_KEY = "a test's own secret, long enough to be taken 0123456789"
 
 EMPTY = """
 SET lock_timeout = '30s';
@@ -25,8 +38,10 @@ END $$
 @pytest.fixture(scope="session")
 def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """SQLAlchemy's address of an empty database that this test process has for itself; not durable, but fast."""
-    with embedded.running(tmp_path_factory.mktemp("postgres"), "18", durable=False) as url:
+    folder = tmp_path_factory.mktemp("postgres")
+    with embedded.running(folder, "18", durable=False) as url:
         yield url
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")
@@ -47,12 +62,56 @@ def database_url(migrated_url: str) -> str:
     return migrated_url
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A data folder of a service that does not exist yet."""
-    return tmp_path / "data"
-
-
 def libpq(url: str) -> str:
     """SQLAlchemy's address as psycopg2 reads it."""
     return url.replace("postgresql+psycopg2://", "postgresql://", 1)
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    """Settings on an empty database and an empty data folder."""
+    given = {"DATABASE_URL": database_url, "BLOBSTORE_DATA": str(tmp_path / "data"), "SECRET_KEY": SECRET_KEY}
+    return load(given, None)
+
+
+@pytest.fixture
+def store(settings: Settings, request: pytest.FixtureRequest) -> Iterator[Store]:
+    """An empty store on a real disk. After the test every invariant is asked, unless it is marked `unaudited`."""
+    store = open_store(settings)
+    yield store
+    findings = [] if request.node.get_closest_marker("unaudited") else list(check(store, deep=True))
+    store.database.dispose()
+    assert findings == []
+
+
+@pytest.fixture
+def app(store: Store, settings: Settings) -> Iterator[Flask]:
+    """The application over `store`."""
+    app = create_app(settings, store.storage)
+    yield app
+    app.extensions["blobstore"].store.database.dispose()
+
+
+@pytest.fixture
+def anybody(app: Flask) -> FlaskClient:
+    """A client without credentials."""
+    return app.test_client()
+
+
+@pytest.fixture
+def user(store: Store) -> Account:
+    """The user `me`, with the password `password1` and 1 MiB of quota."""
+    return accounts.add(store, "me", PASSWORD, quota_bytes=1 << 20)
+
+
+@pytest.fixture
+def client(app: Flask, user: Account) -> FlaskClient:
+    """A client that sends the Basic credentials of `user`."""
+    return signed_in(app, user.name)
+
+
+def signed_in(app: Flask, name: str, password: str = PASSWORD) -> FlaskClient:
+    """A client that sends these Basic credentials with every request."""
+    client = app.test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = "Basic " + b64encode(f"{name}:{password}".encode()).decode()
+    return client

@@ -36,9 +36,11 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Iterator[Path]:
-    """A data folder whose server is stopped in the end."""
-    yield tmp_path / "data"
-    embedded.stop(tmp_path / "data")
+    """A data folder whose server is stopped in the end; pytest would keep a cluster of each test for three runs."""
+    folder = tmp_path / "data"
+    yield folder
+    embedded.stop(folder)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

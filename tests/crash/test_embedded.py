@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -28,9 +29,11 @@ from tests.children import (
 
 @pytest.fixture
 def data(tmp_path: Path) -> Iterator[Path]:
-    """A data folder whose server is stopped in the end."""
-    yield tmp_path / "data"
-    embedded.stop(tmp_path / "data")
+    """A data folder whose server is stopped in the end; pytest would keep a cluster of each test for three runs."""
+    folder = tmp_path / "data"
+    yield folder
+    embedded.stop(folder)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def kill_server(data: Path, *, whole: bool) -> None:
