@@ -14,13 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import psycopg2
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from gevent import Timeout
 from gevent.socket import wait_read, wait_write
 from psycopg2 import extensions
@@ -32,6 +28,9 @@ from sqlalchemy.pool import PoolProxiedConnection
 
 from blobstore.errors import Busy, DatabaseUnavailable
 from blobstore.settings import Settings
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -205,6 +204,8 @@ def _wait(connection: Any) -> None:
 
 def upgrade(url: str) -> None:
     """Bring the schema up to date; many may call it at once, one does it."""
+    from alembic import command
+
     engine = create_engine(url)
     with engine.connect() as connection, connection.begin():
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATIONS_LOCK})
@@ -216,6 +217,9 @@ def upgrade(url: str) -> None:
 
 def is_current(database: Database) -> bool:
     """Whether the schema is the one this code was written for."""
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
     head = ScriptDirectory.from_config(_alembic()).get_current_head()
     with database.transaction() as session:
         return MigrationContext.configure(session.connection()).get_current_revision() == head
@@ -223,6 +227,8 @@ def is_current(database: Database) -> bool:
 
 def _alembic() -> Config:
     """The migrations stand beside the package in a checkout, inside it in a wheel."""
+    from alembic.config import Config
+
     here = Path(__file__).resolve().parent
     folder = here / "migrations"
     config = Config()

@@ -20,6 +20,7 @@ from contextlib import nullcontext
 from datetime import datetime
 from typing import Any, Final
 
+from flask import Flask
 from gevent import GreenletExit
 from gunicorn.arbiter import Arbiter
 from gunicorn.http import errors as http
@@ -239,12 +240,14 @@ def gunicorn_settings(settings: Settings | None = None) -> dict[str, Any]:
         "preload_app": False,
         "control_socket_disable": True,
         "accesslog": None,
+        "logger_class": "blobstore.logs.Logger",
         # X-Forwarded-* is the application's, which knows BLOBSTORE_TRUSTED_PROXY_HOPS; here nobody is trusted.
         "forwarded_allow_ips": "",
         "secure_scheme_headers": {},
         "forwarder_headers": "",
         "post_fork": post_fork,
         "post_worker_init": post_worker_init,
+        "worker_exit": worker_exit,
         "on_exit": on_exit,
     }
 
@@ -264,9 +267,20 @@ def post_worker_init(worker: Any) -> None:
     if not isinstance(worker, Worker):
         worker.log.critical("blobstore runs only with --worker-class blobstore.server.Worker")
         sys.exit(Arbiter.WORKER_BOOT_ERROR)
+    from blobstore import background
     from blobstore.serve import announce
 
+    if isinstance(worker.wsgi, Flask):
+        background.start(worker.wsgi)
     announce(worker)
+
+
+def worker_exit(_server: Arbiter, worker: Any) -> None:
+    """Write what the worker has only counted so far."""
+    from blobstore import background
+
+    if isinstance(worker.wsgi, Flask):
+        background.finish(worker.wsgi)
 
 
 def on_exit(_server: Arbiter) -> None:

@@ -1,0 +1,87 @@
+"""What a worker does besides answering: it writes the download counters, and upkeep when it is its turn.
+
+Every worker tries for one lease; the one that has it runs `blobstore upkeep run` as a subprocess every interval, so
+that nothing is hashed or deleted on the event loop of a worker, and once for all workers and nodes.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from time import monotonic
+
+import gevent
+from flask import Flask
+from gevent import subprocess
+
+from blobstore.api.context import Parts
+from blobstore.core import lease
+from blobstore.errors import BlobstoreError
+
+FLUSH_SECONDS = 5.0
+LEASE = timedelta(seconds=60)
+RENEW_SECONDS = 20.0
+FIRST_ROUND_SECONDS = 30.0
+COMMAND = [sys.executable, "-m", "blobstore", "upkeep", "run"]
+_log = logging.getLogger(__name__)
+
+
+def start(app: Flask) -> None:
+    """Begin the background work of this worker; it ends with the process."""
+    parts: Parts = app.extensions["blobstore"]
+    gevent.spawn(_forever, FLUSH_SECONDS, lambda: parts.downloads.flush(parts.store))
+    interval = parts.store.settings.upkeep_interval_seconds
+    if interval:
+        upkeep = Upkeep(parts, interval)
+        gevent.spawn(_forever, min(RENEW_SECONDS, interval), upkeep.turn)
+
+
+def finish(app: Flask) -> None:
+    """Write the counters once more, before the worker ends."""
+    parts: Parts = app.extensions["blobstore"]
+    _carefully(lambda: parts.downloads.flush(parts.store))
+
+
+class Upkeep:
+    """This worker's part in the background upkeep."""
+
+    def __init__(self, parts: Parts, interval_seconds: int) -> None:
+        self._store, self._interval_seconds = parts.store, interval_seconds
+        self._holder = f"{socket.gethostname()}/{os.getpid()}"
+        self._next_round = monotonic() + min(interval_seconds, FIRST_ROUND_SECONDS)
+        self._round: gevent.Greenlet | None = None
+
+    def turn(self) -> None:
+        """Take or renew the lease; with it, begin a round when one is due and none runs."""
+        if not lease.take(self._store, "upkeep", self._holder, LEASE):
+            return
+        running = self._round is not None and not self._round.ready()
+        if not running and monotonic() >= self._next_round:
+            self._next_round = monotonic() + self._interval_seconds
+            self._round = gevent.spawn(_carefully, self._run)
+
+    @staticmethod
+    def _run() -> None:
+        done = subprocess.run(COMMAND, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        level = logging.ERROR if done.returncode else logging.INFO
+        _log.log(level, "upkeep: %s", (done.stdout + done.stderr).strip())
+
+
+def _forever(seconds: float, work: Callable[[], None]) -> None:
+    while True:
+        gevent.sleep(seconds)
+        _carefully(work)
+
+
+def _carefully(work: Callable[[], None]) -> None:
+    """Background work that fails is tried again the next time; it must never end its loop."""
+    try:
+        work()
+    except BlobstoreError as error:
+        _log.warning("background work is put off: %s", error.detail)
+    except Exception:
+        _log.exception("background work failed")

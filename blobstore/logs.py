@@ -1,0 +1,80 @@
+"""Logs as JSON lines: one per request, with its id, and whatever else happens. Never a query, never a secret."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TextIO
+
+import structlog
+from gunicorn.glogging import Logger as GunicornLogger
+
+from blobstore.settings import load
+
+
+class Logger(GunicornLogger):  # type: ignore[misc]
+    """gunicorn's logger: its own messages, the library's and the access log go the same way."""
+
+    def setup(self, _cfg: Any) -> None:
+        """Begin to write to LOG_FILE, or to standard error."""
+        self._path = load().log_file
+        self._configure()
+        self.error_log.handlers = []
+        self.error_log.propagate = True
+        self.error_log.setLevel(logging.INFO)
+
+    def access(self, resp: Any, req: Any, environ: dict[str, Any], request_time: timedelta) -> None:
+        """One line for one request, when its response is over."""
+        self._access.info(
+            "request",
+            request_id=environ.get("blobstore.request_id"),
+            method=req.method,
+            path=req.path,
+            status=resp.status_code,
+            bytes=resp.sent,
+            seconds=round(request_time.total_seconds(), 4),
+            user=environ.get("blobstore.user"),
+            address=environ.get("REMOTE_ADDR"),
+        )
+
+    def reopen_files(self) -> None:
+        """After the file was moved away, which logrotate tells by SIGUSR1: write to a new one."""
+        self._configure()
+
+    def _configure(self) -> None:
+        stream = _open(self._path)
+        configure(stream)
+        self._access = structlog.get_logger().bind()
+
+
+def configure(stream: TextIO) -> None:
+    """Send structlog and the standard library's logging to `stream`, as JSON lines."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+    )
+    root = logging.getLogger()
+    root.handlers = [_Handler()]
+    root.setLevel(logging.INFO)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+class _Handler(logging.Handler):
+    """The standard library's records, as structlog writes them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        fields = {"logger": record.name, "request_id": getattr(record, "request_id", None)}
+        present = {name: value for name, value in fields.items() if value is not None}
+        structlog.get_logger().log(record.levelno, record.getMessage(), exc_info=record.exc_info, **present)
+
+
+def _open(path: Path | None) -> TextIO:
+    return sys.stderr if path is None else path.open("a", encoding="utf-8", buffering=1)

@@ -1,0 +1,74 @@
+"""The whole service, as a process of its own on a free port, over a database of the tests'."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.conftest import SECRET_KEY
+from tests.served import Client, environment, eventually
+
+COMMAND = [sys.executable, "-m", "gunicorn", "-c", "python:blobstore.server", "blobstore.serve:application()"]
+
+
+@dataclass
+class Service:
+    """A running blobstore; `name` and `password` are of no user until the test makes one."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    data: Path
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def http(self, name: str | None = None, password: str = "password1") -> httpx.Client:
+        """A client that keeps its connection; Basic auth when a name is given."""
+        return httpx.Client(base_url=self.url, auth=(name, password) if name else None, timeout=60)
+
+    def connect(self) -> Client:
+        """A raw connection."""
+        return Client(self.port)
+
+
+@contextmanager
+def service(data: Path, database_url: str, **settings: Any) -> Iterator[Service]:
+    """A service that is ready; killed by its own pid at the end if it still runs.
+
+    `settings` are environment variables; a name in small letters gets BLOBSTORE_ before it.
+    """
+    data.mkdir(parents=True, exist_ok=True)
+    log = data / "service.log"
+    given = {"upkeep_interval_seconds": 0, "SECRET_KEY": SECRET_KEY, "DATABASE_URL": database_url, **settings}
+    with log.open("ab") as output:
+        # Not in the repository's folder: a `.env` there must not change the tests.
+        process = subprocess.Popen(COMMAND, cwd=data, env=environment(data, **given), stdout=output, stderr=output)
+    try:
+        yield Service(process, _port(process, log), data, log)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+
+
+def _port(process: subprocess.Popen[bytes], log: Path) -> int:
+    def answers() -> int | None:
+        assert process.poll() is None, log.read_text()
+        words = log.read_text().rpartition("blobstore answers at http://127.0.0.1:")[2].split()
+        return int(words[0]) if words and words[0].isdigit() else None
+
+    return eventually(answers)
