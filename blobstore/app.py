@@ -17,7 +17,8 @@ BLUEPRINTS = (upload.bp, download.bp, delete.bp, files.bp, keys.bp, me.bp, healt
 
 
 def create_app(settings: Settings, storage: Storage | None = None) -> Flask:
-    """One application. Raises SettingsError without a database; nothing is connected before the first request."""
+    """One application, connected at its first request. Raises SettingsError without a database or a secret."""
+    settings.require_secret_key()
     store = open_store(settings, storage)
     app = Flask("blobstore", template_folder="ui/templates", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@
     │   └── UnsupportedMediaType  UnsupportedContentEncoding
     ├── Unauthenticated          no credentials, or credentials that do not verify
     ├── Forbidden                known, but not allowed
-    │   └── InsufficientScope  CrossSite
+    │   └── InsufficientScope  CrossSite  BadSignature
     ├── NotFound                 not there, or not the caller's to see
     ├── Conflict
     │   ├── DigestMismatch
@@ -186,6 +186,12 @@ class CrossSite(Forbidden):
     """A browser sent it for a page of another site."""
 
     code = "cross_site"
+
+
+class BadSignature(Forbidden):
+    """A signed link that is wrong, or too old."""
+
+    code = "bad_signature"
 
 
 class InsufficientScope(Forbidden):

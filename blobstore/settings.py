@@ -1,6 +1,6 @@
 """Every knob: name, type, unit, default. Read once at the start; every mistake is reported at once.
 
-The order of precedence is: the environment, `NAME_FILE` for secrets, the file `.env` in the working folder, the default.
+In order of precedence: the environment, `NAME_FILE` for secrets, `.env` in the working folder, the default.
 """
 
 from __future__ import annotations
@@ -66,7 +66,10 @@ class Settings(BaseSettings):
     """How long a request waits for PostgreSQL to answer one statement before 503."""
 
     secret_key: SecretStr | None = Field(None, alias="SECRET_KEY")
-    """At least 32 characters; signs links. `blobstore serve` makes and keeps one when it is not set."""
+    """At least 32 characters; signs links. Several, separated by commas: the first signs, all are accepted.
+
+    `blobstore serve` makes and keeps one when it is not set.
+    """
     base_url: str | None = Field(None, alias="BASE_URL")
     """https://files.example: what links start with. Unset: the request's own Host."""
     log_file: Path | None = Field(None, alias="LOG_FILE")
@@ -152,8 +155,9 @@ class Settings(BaseSettings):
     @field_validator("secret_key")
     @classmethod
     def _check_secret(cls, value: SecretStr | None) -> SecretStr | None:
-        if value and (len(value.get_secret_value()) < MIN_SECRET_LENGTH or len(set(value.get_secret_value())) < 8):
-            raise ValueError(f"needs at least {MIN_SECRET_LENGTH} characters of real randomness (openssl rand -hex 32)")
+        for secret in value.get_secret_value().split(",") if value else ():
+            if len(secret) < MIN_SECRET_LENGTH or len(set(secret)) < 8:
+                raise ValueError(f"needs at least {MIN_SECRET_LENGTH} random characters (openssl rand -hex 32)")
         return value
 
     @model_validator(mode="after")
@@ -165,9 +169,9 @@ class Settings(BaseSettings):
         return self
 
     @classmethod
-    def settings_customise_sources(
+    def settings_customise_sources(  # type: ignore[override]
         cls,
-        settings_cls: type[BaseSettings],
+        settings_cls: type[BaseSettings],  # noqa: ARG003 (the base class's signature)
         init_settings: PydanticBaseSettingsSource,
         **_others: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
@@ -192,6 +196,12 @@ class Settings(BaseSettings):
             raise SettingsError(["DATABASE_URL: is not set (`blobstore serve` brings its own PostgreSQL)"])
         return self.external_database
 
+    def require_secret_key(self) -> str:
+        """The secret that signs links, or several. Raises SettingsError when none is set."""
+        if self.secret_key is None:
+            raise SettingsError(["SECRET_KEY: is not set (openssl rand -hex 32)"])
+        return self.secret_key.get_secret_value()
+
     @property
     def store(self) -> Path:
         """The folder of the disk storage."""
@@ -215,7 +225,7 @@ def knobs() -> Iterator[Knob]:
 
 
 def load(environ: Mapping[str, str] | None = None, dotenv: Path | None = Path(".env")) -> Settings:
-    """Read the settings. Raises SettingsError with every mistake at once: bad values, unknown names, unreadable files."""
+    """Read the settings. Raises SettingsError with every mistake at once: values, unknown names, files."""
     environ = os.environ if environ is None else environ
     problems: list[str] = []
     known = {knob.variable: knob.field for knob in knobs()}

@@ -39,7 +39,7 @@ _TICK_SECONDS: Final = 1.0
 _RESET: Final = struct.pack("ii", 1, 0)
 
 
-class ClientGone(ConnectionError):  # noqa: N818 - a noun, as in errors.py
+class ClientGone(ConnectionError):
     """The connection is lost, or the client has taken nothing of the answer for too long."""
 
 

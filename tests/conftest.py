@@ -21,7 +21,7 @@ from blobstore.core.store import Store
 from blobstore.settings import Settings, load
 
 PASSWORD = "password1"
-SECRET_KEY = "a test's own secret, long enough to be taken 0123456789"
+SECRET_KEY = "a test's own secret that is long enough 0123456789"
 
 EMPTY = """
 SET lock_timeout = '30s';

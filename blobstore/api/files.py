@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
+import re
+from urllib.parse import quote, urlencode
 
 from flask import Blueprint, Response, jsonify, redirect, render_template, request
 from werkzeug.wrappers import Response as WsgiResponse
@@ -10,12 +11,12 @@ from werkzeug.wrappers import Response as WsgiResponse
 from blobstore.api import auth, body, options
 from blobstore.api.context import base_url, store
 from blobstore.api.download import answer
-from blobstore.api.schemas import FileChange, deleted_json, file_json, page_json, public_json
-from blobstore.core import delete, download, files
-from blobstore.core.gate import Scope
+from blobstore.api.schemas import FileChange, deleted_json, file_json, moment, page_json, public_json
+from blobstore.core import delete, download, files, links
+from blobstore.core.gate import Caller, Scope
 from blobstore.core.names import parse_folder
 from blobstore.digest import Digest
-from blobstore.errors import BadOption
+from blobstore.errors import BadOption, BadSignature
 
 bp = Blueprint("files", __name__)
 
@@ -56,9 +57,27 @@ def delete_file(file_id: str) -> Response:
 
 @bp.get("/api/v1/files/<file_id>/download")
 def content(file_id: str) -> Response:
-    """The bytes of one file, under its own name."""
+    """The bytes of one file, under its own name; or with ?mode=url a signed link to them for an hour."""
     caller = auth.anybody()
-    return answer(download.find_file(store(), caller, file_id))
+    values = options.query("mode", "download", "expires", "key", "signature")
+    if values.get("mode", "url" if request.accept_mimetypes.best == "application/json" else "") == "url":
+        return _signed_link(caller, file_id)
+    if caller is None and "signature" in values:
+        return answer(download.find_content(store(), links.opened(store(), file_id, _link(values))))
+    return answer(download.find_content(store(), files.get(store(), caller, file_id)))
+
+
+def _signed_link(caller: Caller | None, file_id: str) -> Response:
+    link, expires_at = links.sign(store(), caller, file_id)
+    query = urlencode({"expires": link.expires, "key": link.key_id, "signature": link.signature})
+    url = f"{base_url()}/api/v1/files/{file_id}/download?{query}"
+    return jsonify({"download_url": url, "expires_at": moment(expires_at)})
+
+
+def _link(values: dict[str, str]) -> links.Link:
+    if not re.fullmatch("[0-9]{1,12}", values.get("expires", ""), re.ASCII):
+        raise BadSignature("this link is not valid, or not any more")
+    return links.Link(int(values["expires"]), values.get("key", ""), values["signature"])
 
 
 @bp.get("/s/<file_id>")

@@ -75,7 +75,7 @@ def add(
 
 
 def first_admin(store: Store) -> tuple[str, str] | None:
-    """Make the first admin when there is none: ADMIN_EMAIL with ADMIN_PASSWORD, else a made password; he is called `root`.
+    """Make the first admin when there is none: `root`, with ADMIN_PASSWORD or a made password.
 
     The name and the password for the terminal; None when there is an admin. Safe to call from many nodes at once.
     """

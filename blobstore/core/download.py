@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, BinaryIO
 
-from blobstore.core import blobs, files
+from blobstore.core import blobs
+from blobstore.core.files import StoredFile
 from blobstore.core.gate import Caller, reader_id
 from blobstore.core.store import Store
 from blobstore.database import Prepared
@@ -82,9 +83,8 @@ def find(store: Store, caller: Caller | None, digest: Digest) -> Found:
     )
 
 
-def find_file(store: Store, caller: Caller | None, file_id: str) -> Found:
-    """The content of one file, under its own name. Raises NotFound, InsufficientScope, ContentDamaged."""
-    file = files.get(store, caller, file_id)
+def find_content(store: Store, file: StoredFile) -> Found:
+    """The content of one file, which the caller may read, under its own name. Raises NotFound, ContentDamaged."""
     row = store.database.fetch(_LOCATION, file.digest.hex)
     if row is None:
         raise NotFound("there is no such file")

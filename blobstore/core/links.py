@@ -1,0 +1,88 @@
+"""Signed links: whoever has one may read one file until it expires, without a login.
+
+HMAC-SHA256 over length-prefixed fields; see security.md, "Signed URLs". It is asked in addition to the file's state: a
+file that is gone, expired or whose owner is disabled is 404 whatever the signature says, and the owner's epoch, which
+a change of password raises, makes every link of his void.
+"""
+
+from __future__ import annotations
+
+import hmac
+from base64 import urlsafe_b64encode
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+
+from sqlalchemy import text
+
+from blobstore.core import files
+from blobstore.core.files import StoredFile
+from blobstore.core.gate import Caller
+from blobstore.core.store import Store
+from blobstore.errors import BadSignature, NotFound
+
+LIFE = timedelta(hours=1)
+MAX_LIFE = timedelta(days=7)
+_PURPOSE = b"blobstore signed link 1"
+_EPOCH = text("SELECT epoch FROM users WHERE id = :id")
+
+
+@dataclass(frozen=True)
+class Link:
+    """What a signed link carries besides the file's id: seconds since 1970, which key, the signature."""
+
+    expires: int
+    key_id: str
+    signature: str
+
+
+def sign(store: Store, caller: Caller | None, file_id: str, now: datetime | None = None) -> tuple[Link, datetime]:
+    """A link to a file that the caller may read, and when it ends. Raises NotFound, InsufficientScope."""
+    file = files.get(store, caller, file_id)
+    expires_at = (now or datetime.now(UTC)).replace(microsecond=0) + LIFE
+    expires = int(expires_at.timestamp())
+    secret = _ring(store)[0]
+    return Link(expires, _key_id(secret), _signature(secret, file, expires, _epoch(store, file))), expires_at
+
+
+def opened(store: Store, file_id: str, link: Link, now: datetime | None = None) -> StoredFile:
+    """The file that the link opens. Raises BadSignature for whatever is wrong with the link, NotFound for the file."""
+    with store.database.transaction() as session:
+        file = files.read(session, file_id)
+    if file is None:
+        raise NotFound("there is no such file")
+    left = link.expires - (now or datetime.now(UTC)).timestamp()
+    secrets = [secret for secret in _ring(store) if _key_id(secret) == link.key_id]
+    if not secrets or not 0 < left <= MAX_LIFE.total_seconds():
+        raise BadSignature("this link is not valid, or not any more")
+    expected = _signature(secrets[0], file, link.expires, _epoch(store, file))
+    if not hmac.compare_digest(expected.encode(), link.signature.encode()):
+        raise BadSignature("this link is not valid, or not any more")
+    return file
+
+
+def _epoch(store: Store, file: StoredFile) -> int:
+    with store.database.transaction() as session:
+        return int(session.execute(_EPOCH, {"id": file.owner_id}).scalar_one())
+
+
+def _signature(secret: bytes, file: StoredFile, expires: int, epoch: int) -> str:
+    mac = hmac.new(secret, digestmod=sha256)
+    for field in ("1", "read", file.id, file.digest.hex, str(expires), _key_id(secret), str(epoch)):
+        mac.update(len(field).to_bytes(8, "big") + field.encode())
+    return urlsafe_b64encode(mac.digest()).decode().rstrip("=")
+
+
+def _ring(store: Store) -> list[bytes]:
+    """The keys for this purpose: the first signs, all verify (HKDF of RFC 5869 with one block and no salt)."""
+    secret_key = store.settings.require_secret_key()
+    return [_derive(secret) for secret in secret_key.split(",")]
+
+
+def _derive(secret: str) -> bytes:
+    extracted = hmac.digest(bytes(32), secret.encode(), "sha256")
+    return hmac.digest(extracted, _PURPOSE + b"\x01", "sha256")
+
+
+def _key_id(secret: bytes) -> str:
+    return sha256(secret).hexdigest()[:8]

@@ -1,0 +1,112 @@
+"""Signed links."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from blobstore.core import accounts, delete, links, upload
+from blobstore.core.accounts import Account
+from blobstore.core.files import StoredFile
+from blobstore.core.gate import ALL_SCOPES, Caller
+from blobstore.core.links import Link
+from blobstore.core.store import Store
+from blobstore.errors import BadSignature, NotFound
+
+
+@pytest.fixture
+def caller(user: Account) -> Caller:
+    return Caller(user.id, user.name, "user", ALL_SCOPES, None, 0, by_password=True)
+
+
+@pytest.fixture
+def file(store: Store, caller: Caller) -> StoredFile:
+    return upload.upload(store, caller, [b"secret"], {"visibility": "private", "name": "x"}).file
+
+
+def test_a_link_opens_the_file_it_was_signed_for(store: Store, caller: Caller, file: StoredFile) -> None:
+    """Nobody could read a private file by its link."""
+    link, _ = links.sign(store, caller, file.id)
+    assert links.opened(store, file.id, link) == file
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"expires": 0},
+        {"expires": 2**40},
+        {"key_id": "00000000"},
+        {"key_id": ""},
+        {"signature": ""},
+        {"signature": "é"},
+        {"signature": "A" * 43},
+    ],
+)
+def test_a_changed_link_opens_nothing(
+    store: Store, caller: Caller, file: StoredFile, change: dict[str, int | str]
+) -> None:
+    """A link could be stretched or forged."""
+    link, _ = links.sign(store, caller, file.id)
+    with pytest.raises(BadSignature):
+        links.opened(store, file.id, replace(link, **change))  # type: ignore[arg-type]
+
+
+def test_a_link_does_not_open_another_file(store: Store, caller: Caller, file: StoredFile) -> None:
+    """A link to one file would be a link to all."""
+    other = upload.upload(store, caller, [b"other"], {"visibility": "private"}).file
+    link, _ = links.sign(store, caller, file.id)
+    with pytest.raises(BadSignature):
+        links.opened(store, other.id, link)
+
+
+def test_a_link_ends(store: Store, caller: Caller, file: StoredFile) -> None:
+    """A link would open its file for ever."""
+    link, expires_at = links.sign(store, caller, file.id)
+    assert links.opened(store, file.id, link, expires_at - timedelta(seconds=1)) == file
+    with pytest.raises(BadSignature):
+        links.opened(store, file.id, link, expires_at)
+
+
+def test_a_link_cannot_be_longer_than_a_week(store: Store, caller: Caller, file: StoredFile) -> None:
+    """A clock that was wrong once would leave a link for years."""
+    link, _ = links.sign(store, caller, file.id, datetime.now(UTC) + timedelta(days=8))
+    with pytest.raises(BadSignature):
+        links.opened(store, file.id, link)
+
+
+def test_a_change_of_password_ends_every_link(store: Store, caller: Caller, file: StoredFile) -> None:
+    """Whoever has lost his password could not take back what a thief has signed."""
+    link, _ = links.sign(store, caller, file.id)
+    accounts.set_password(store, caller.name, "another password")
+    with pytest.raises(BadSignature):
+        links.opened(store, file.id, link)
+
+
+def test_a_link_to_a_deleted_file_is_not_found(store: Store, caller: Caller, file: StoredFile) -> None:
+    """A deleted file could still be read."""
+    link, _ = links.sign(store, caller, file.id)
+    delete.delete_file(store, caller, file.id)
+    with pytest.raises(NotFound):
+        links.opened(store, file.id, link)
+
+
+def test_an_older_secret_of_the_ring_still_verifies(store: Store, caller: Caller, file: StoredFile) -> None:
+    """A new SECRET_KEY would end every link at once."""
+    link, _ = links.sign(store, caller, file.id)
+    secret_key = store.settings.require_secret_key()
+    ring = store.settings.model_copy(
+        update={"secret_key": _Secret("a new secret that is long enough 9876543210," + secret_key)}
+    )
+    assert links.opened(replace(store, settings=ring), file.id, link) == file
+    newer, _ = links.sign(replace(store, settings=ring), caller, file.id)
+    with pytest.raises(BadSignature):
+        links.opened(store, file.id, Link(newer.expires, newer.key_id, newer.signature))
+
+
+class _Secret(str):
+    __slots__ = ()
+
+    def get_secret_value(self) -> str:
+        return str(self)
