@@ -129,7 +129,6 @@ def receive(store: Store, pieces: Iterable[bytes], declared: Digest | None = Non
     sha256, size, head = hashlib.sha256(), 0, b""
     staged = offload(store.storage.stage)
     try:
-        failpoint("staged")
         for piece in pieces:
             size += len(piece)
             if size > limit:
