@@ -1,10 +1,11 @@
 """The same as `blobstore serve`, and the workers start anew when a source file changes. For development."""
 
+from blobstore.embedded import EmbeddedError
 from blobstore.serve import ServeError, serve
 from blobstore.settings import SettingsError, load
 
 if __name__ == "__main__":
     try:
         serve(load(), reload=True)
-    except (SettingsError, ServeError) as error:
+    except (SettingsError, ServeError, EmbeddedError) as error:
         raise SystemExit(str(error)) from None

@@ -71,7 +71,11 @@ def application() -> Flask:
 
 
 def announce(worker: Worker) -> None:
-    """Say once in a service's life that it answers: the sockets listen, and the first worker has loaded everything."""
+    """Say once in a service's life that it answers: the sockets listen, and the first worker has loaded everything.
+
+    A terminal sends Ctrl-C to the workers too; from now on they wait for what the master tells them.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     if worker.age == 1:
         for listener in worker.sockets:
             host, port = listener.getsockname()[:2]

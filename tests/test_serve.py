@@ -116,6 +116,7 @@ def test_a_life(start: Starter) -> None:
     assert first.end() == 0
     assert not lives(server)
     assert not (start.data / "postgres" / "postmaster.pid").exists()
+    assert "Traceback" not in first.said
 
     third = start()
     assert httpx.get(f"{third.address()}/api/v1/me", auth=(name, password)).status_code == 200
