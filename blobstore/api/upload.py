@@ -10,7 +10,7 @@ from blobstore.api import auth, body, declared, options
 from blobstore.api.answers import check_format, upload_answer, upload_answers
 from blobstore.api.context import store
 from blobstore.api.schemas import UploadJson
-from blobstore.core import upload
+from blobstore.core import receive, upload
 from blobstore.core.files import Changes
 from blobstore.core.gate import Caller, Scope
 from blobstore.core.names import parse_name, parse_path
@@ -73,7 +73,7 @@ def head() -> Response:
     """What an upload with these headers would be answered, without its body."""
     caller = auth.somebody(Scope.WRITE)
     _, size_bytes = declared.preflight(request.headers)
-    upload.check_room(store(), caller, upload.Announced.exactly(size_bytes))
+    receive.check_room(store(), caller, receive.Announced.exactly(size_bytes))
     return Response(status=200)
 
 
@@ -98,7 +98,7 @@ def _json(caller: Caller) -> Response:
     values = options.query(*PARAMETERS)
     check_format(values)
     size = body.length(request.environ)
-    upload.check_room(store(), caller, upload.Announced.within((size or 0) * 3 // 4, 64 << 10))
+    receive.check_room(store(), caller, receive.Announced.within((size or 0) * 3 // 4, 64 << 10))
     wanted = UploadJson.read(body.json_object(request.environ, MAX_JSON_BYTES)).model_dump(exclude_unset=True)
     content = body.decode_base64(wanted.pop("data"), MAX_BASE64_BYTES)
     digest = declared.one(request.headers, wanted.pop("sha256", None))
@@ -111,10 +111,10 @@ def _form(caller: Caller) -> Response:
     """Every file is staged first; nothing is stored before the closing boundary was seen."""
     values = options.query(*PARAMETERS)
     check_format(values)
-    announced = upload.Announced.within(body.length(request.environ), FORM_SLACK_BYTES)
-    upload.check_room(store(), caller, announced, files=body.MAX_FILES)
+    announced = receive.Announced.within(body.length(request.environ), FORM_SLACK_BYTES)
+    receive.check_room(store(), caller, announced, files=body.MAX_FILES)
     with ExitStack() as staged:
-        names, received, fields = _receive_form(staged)
+        names, received, fields = _receive_form(caller, staged)
         values.update(fields)
         digest = declared.one(request.headers, values.pop("sha256", None))
         if (digest or "name" in values) and len(received) > 1:
@@ -126,16 +126,16 @@ def _form(caller: Caller) -> Response:
     return upload_answers(caller, outcomes, values)
 
 
-def _receive_form(staged: ExitStack) -> tuple[list[str], list[upload.Received], dict[str, str]]:
+def _receive_form(caller: Caller, staged: ExitStack) -> tuple[list[str], list[receive.Received], dict[str, str]]:
     names: list[str] = []
-    received: list[upload.Received] = []
+    received: list[receive.Received] = []
     fields: dict[str, str] = {}
     for part in body.parts(request.environ):
         if isinstance(part, body.Field):
             _add_field(fields, part)
         elif part.name == "file" and part.filename:
             names.append(parse_name(part.filename))
-            received.append(staged.enter_context(upload.receive(store(), part.pieces)))
+            received.append(staged.enter_context(receive.receive(store(), caller, part.pieces)))
         else:
             raise MissingFile("every file is a part named 'file' with a filename: curl -F file=@x …/upload")
     if not received:
@@ -153,7 +153,7 @@ def _add_field(fields: dict[str, str], part: body.Field) -> None:
     fields[part.name] = part.value
 
 
-def _keep(caller: Caller, received: upload.Received, given: Changes) -> upload.Outcome | BlobstoreError:
+def _keep(caller: Caller, received: receive.Received, given: Changes) -> upload.Outcome | BlobstoreError:
     """One file's own outcome: the rules may refuse one of several. What is on our side fails the whole request."""
     try:
         return upload.keep(store(), caller, received, given)

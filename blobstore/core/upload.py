@@ -10,12 +10,9 @@ When it dies on the way, what is left is a file that is not ready, counted like 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 from sqlalchemy import insert, text, update
 from sqlalchemy.orm import Session
@@ -25,15 +22,14 @@ from blobstore.core.delete import Which, remove
 from blobstore.core.files import Changes, StoredFile
 from blobstore.core.gate import Caller
 from blobstore.core.ids import random_base62
-from blobstore.core.sniff import HEAD_BYTES, content_type
+from blobstore.core.receive import Announced, Received, check_room, receive
 from blobstore.core.store import Store
 from blobstore.database import CommitUnknown, retrying
 from blobstore.digest import Digest
-from blobstore.errors import BlobstoreError, DigestMismatch, FileTooLarge, NotFound, StorageFull, UploadLost
+from blobstore.errors import BlobstoreError, NotFound, UploadLost
 from blobstore.failpoints import failpoint
 from blobstore.models import File
 from blobstore.offload import offload
-from blobstore.storage import Staged
 
 _ASYNCHRONOUS = text("SET LOCAL synchronous_commit = off")
 _READY = text("""
@@ -48,54 +44,6 @@ class Outcome:
 
     file: StoredFile
     created: bool
-
-
-@dataclass
-class Received(AbstractContextManager["Received"]):
-    """A whole body: staged, hashed, counted and sniffed. Leaving the block discards what was not published."""
-
-    staged: Staged
-    digest: Digest
-    size_bytes: int
-    content_type: str
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self.staged.discard()
-
-
-@dataclass(frozen=True)
-class Announced:
-    """What a request says of its body before it is read: how many bytes of content at least, and at most."""
-
-    least_bytes: int
-    most_bytes: int
-
-    @classmethod
-    def exactly(cls, size_bytes: int | None) -> Announced:
-        """A raw body; None: its length is not known."""
-        return cls(size_bytes or 0, size_bytes or 0)
-
-    @classmethod
-    def within(cls, size_bytes: int | None, around_bytes: int) -> Announced:
-        """A content inside a body of `size_bytes`, of which up to `around_bytes` are not content."""
-        return cls(max((size_bytes or 0) - around_bytes, 0), size_bytes or 0)
-
-
-def check_room(store: Store, caller: Caller, announced: Announced, *, files: int = 1) -> None:
-    """Refuse what cannot be stored, from what was announced alone: before the first byte is read.
-
-    Raises FileTooLarge, QuotaExceeded, StorageFull. `files`: how many the body may hold.
-    """
-    limit = store.settings.max_file_bytes
-    if announced.least_bytes > limit * files:
-        raise FileTooLarge(limit)
-    quota.refuse_early(store, caller, announced.least_bytes, announced.most_bytes)
-    free = store.storage.free_bytes()
-    if free is not None and free - announced.least_bytes < store.settings.free_floor_bytes:
-        raise StorageFull("the server's disk is full; what is stored can still be read and deleted")
 
 
 def upload(
@@ -116,34 +64,8 @@ def upload(
     if outcome:
         return outcome
     check_room(store, caller, Announced.exactly(size_bytes))
-    with receive(store, pieces, declared) as received:
+    with receive(store, caller, pieces, declared) as received:
         return keep(store, caller, received, given)
-
-
-def receive(store: Store, pieces: Iterable[bytes], declared: Digest | None = None) -> Received:
-    """Stage a body while it is hashed and counted. Nothing is locked and no connection is held meanwhile.
-
-    Raises FileTooLarge, DigestMismatch, StorageFull, and what `pieces` raises; nothing is left then.
-    """
-    limit = store.settings.max_file_bytes
-    sha256, size, head = hashlib.sha256(), 0, b""
-    staged = offload(store.storage.stage)
-    try:
-        for piece in pieces:
-            size += len(piece)
-            if size > limit:
-                raise FileTooLarge(limit)
-            if len(head) < HEAD_BYTES:
-                head += bytes(piece[: HEAD_BYTES - len(head)])
-            sha256.update(piece)
-            staged.write(piece)
-        digest = Digest.from_bytes(sha256.digest())
-        if declared and declared != digest:
-            raise DigestMismatch(declared.hex, digest.hex)
-    except BaseException:
-        staged.discard()
-        raise
-    return Received(staged, digest, size, content_type(head))
 
 
 def keep(store: Store, caller: Caller, received: Received, given: Changes) -> Outcome:
