@@ -25,6 +25,8 @@ from blobstore.errors import BadMultipart, BadText, FormTooLarge, TooManyFiles, 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIEnvironment
 
+PIECE_BYTES: Final = 256 << 10
+"""The parser copies a piece that follows an end like \\r: with 1 MiB that cost a third of the speed."""
 MAX_FILES: Final = 100
 MAX_FIELDS: Final = 100
 MAX_FIELDS_BYTES: Final = 64 << 10
@@ -71,7 +73,7 @@ def parts(environ: WSGIEnvironment) -> Iterator[Field | FilePart]:
         max_header_size=MAX_PART_HEADER_BYTES,
         max_segment_count=MAX_FILES + MAX_FIELDS,
     )
-    return _read_parts(_Form(parser, raw(environ)))
+    return _read_parts(_Form(parser, raw(environ, PIECE_BYTES)))
 
 
 def _boundary(environ: WSGIEnvironment) -> str:

@@ -54,15 +54,18 @@ def _check_chunked(coding: str, declared: str, *, terminated: bool) -> None:
         raise LengthRequired("chunked bodies are not read by this server; send Content-Length")
 
 
-def raw(environ: WSGIEnvironment) -> Iterator[bytes]:
-    """The body in pieces of at most 1 MiB. Raises what `length` raises at once, and IncompleteBody when it is cut."""
-    return _pieces(environ["wsgi.input"].read, length(environ))
+def raw(environ: WSGIEnvironment, piece_bytes: int = PIECE_BYTES) -> Iterator[bytes]:
+    """The body in pieces of at most `piece_bytes`.
+
+    Raises what `length` raises at once, and IncompleteBody when it is cut.
+    """
+    return _pieces(environ["wsgi.input"].read, length(environ), piece_bytes)
 
 
-def _pieces(read: Callable[[int], bytes], expected: int | None) -> Iterator[bytes]:
+def _pieces(read: Callable[[int], bytes], expected: int | None, piece_bytes: int) -> Iterator[bytes]:
     left = expected
     while left != 0:
-        piece = read(PIECE_BYTES if left is None else min(PIECE_BYTES, left))
+        piece = read(piece_bytes if left is None else min(piece_bytes, left))
         if not piece:
             if left:
                 raise IncompleteBody(f"the body ended {left} bytes before its Content-Length")
