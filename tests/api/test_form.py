@@ -47,10 +47,6 @@ def test_bytes_around_the_block_are_exact(segment):
 def test_every_tail_and_boundary_is_exact():
     """L1: a content that ends like the beginning of a boundary would lose its end."""
     assert not mismatches((BLOCK - 1, BLOCK, BLOCK + 1, 65346))
-
-
-def test_every_cut_of_a_short_form_is_exact():
-    """L1: bytes would depend on how the network cuts them."""
     assert not mismatches(range(0, 120, 7), segments=(1, 2, 3, 7))
 
 
