@@ -51,7 +51,7 @@ def post() -> Response:
 
 @bp.put("/upload", strict_slashes=False)
 @bp.put("/upload/")
-@bp.put("/upload/<path:path>")
+@bp.put("/upload/<rest:path>")
 def put(path: str = "") -> Response:
     """The raw body; the path is its folder and name, as `curl -T x …/upload/` sends it."""
     caller = auth.somebody(Scope.WRITE)
@@ -72,14 +72,17 @@ def put_digest(digest: Digest) -> Response:
 def head() -> Response:
     """What an upload with these headers would be answered, without its body."""
     caller = auth.somebody(Scope.WRITE)
-    _, size_bytes = declared.preflight(request.headers)
-    receive.check_room(store(), caller, receive.Announced.exactly(size_bytes))
+    digest, size_bytes = declared.preflight(request.headers)
+    if not (digest and upload.is_held(store(), caller, digest)):
+        receive.check_room(store(), caller, receive.Announced.exactly(size_bytes))
     return Response(status=200)
 
 
 def _raw(caller: Caller, named: Changes, digest: Digest | None = None) -> Response:
     if request.mimetype == "multipart/form-data":
         raise UnsupportedMediaType("a form is sent with POST: curl -F file=@x …/upload; with PUT the body is the file")
+    if "Content-Range" in request.headers:
+        raise BadOption("Content-Range", "a part of a file cannot be uploaded here (RFC 9110, 14.5); send it whole")
     values = options.query(*PARAMETERS)
     check_format(values)
     given: Changes = {**named, **options.changes(values)}
@@ -103,7 +106,9 @@ def _json(caller: Caller) -> Response:
     content = body.decode_base64(wanted.pop("data"), MAX_BASE64_BYTES)
     digest = declared.one(request.headers, wanted.pop("sha256", None))
     given: Changes = {**options.changes(values), **options.changes_from_json(wanted)}
-    outcome = upload.upload(store(), caller, [content], given, declared=digest, size_bytes=len(content))
+    receive.check_room(store(), caller, receive.Announced.exactly(len(content)))
+    with receive.receive(store(), caller, [content], digest) as received:
+        outcome = upload.keep(store(), caller, received, given)
     return upload_answer(caller, outcome, values)
 
 
