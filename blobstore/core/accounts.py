@@ -11,13 +11,13 @@ from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from blobstore.core import passwords
+from blobstore.core import keys, passwords
 from blobstore.core.delete import Which, remove
 from blobstore.core.names import parse_user_name
 from blobstore.core.store import Store
 from blobstore.digest import Digest
 from blobstore.errors import AlreadyExists, BadOption, NotFound
-from blobstore.models import ApiKey, File, User
+from blobstore.models import File, User
 from blobstore.settings import Settings
 
 MIN_PASSWORD_LENGTH = 8
@@ -144,7 +144,7 @@ def remove_account(store: Store, name: str) -> int:
         for file_id, digest in files:
             removed += _remove_file(store, account.id, file_id, digest)
     with store.database.transaction() as session:
-        session.execute(delete(ApiKey).where(ApiKey.owner_id == account.id))
+        keys.revoke_all(session, account.id)
         session.execute(delete(User).where(User.id == account.id))
     return removed
 

@@ -94,6 +94,11 @@ def revoke(store: Store, owner_id: int, key_id: str) -> None:
             raise NotFound("there is no such API key")
 
 
+def revoke_all(session: Session, owner_id: int) -> None:
+    """End every key of a user who is about to be removed."""
+    session.execute(delete(ApiKey).where(ApiKey.owner_id == owner_id))
+
+
 def touch(session: Session, key_id: str) -> None:
     """Note that the key was used, at most once a minute."""
     session.execute(_TOUCH, {"id": key_id})

@@ -86,6 +86,7 @@ def extension(name: str) -> str:
 
 
 def check_text(text: str) -> None:
+    """Raise BadText for a lone surrogate, BadName for a control character."""
     if _SURROGATE.search(text):
         raise BadText("a name is Unicode text; it has a lone surrogate")
     if _CONTROL.search(text):
