@@ -40,6 +40,9 @@ from blobstore.wire import BodyPace, ClientGone, HeadPace, Wire
 HEARTBEAT_SECONDS: Final = 60
 """A worker whose event loop stands still for so long is killed and replaced; a long request does not stop the loop."""
 
+FAREWELL_SECONDS: Final = 2.0
+"""How long a stopping worker waits for the first byte of a connection that it has accepted."""
+
 
 class Request(StrictRequest):  # type: ignore[misc]
     """gunicorn's request with a body of ours. Only `chunked` passes as a Transfer-Encoding: no other is undone here."""
@@ -134,16 +137,14 @@ class Worker(GeventWorker):  # type: ignore[misc]
 
     def _converse(self, wire: Wire, addr: Any) -> None:
         parser = Parser(self.cfg, wire, addr, self.limits, self.bodies)
-        idle_seconds = self.limits.header_timeout_seconds
-        while (request := self._next_request(parser, wire, idle_seconds)) is not None:
+        while (request := self._next_request(parser, wire)) is not None:
             if not self._answer(request, wire, addr):
                 wire.finish()
                 return
-            idle_seconds = self.limits.keepalive_seconds
 
-    def _next_request(self, parser: Parser, wire: Wire, idle_seconds: float) -> Request | None:
+    def _next_request(self, parser: Parser, wire: Wire) -> Request | None:
         """The next request; None when there is none, or no sound one: then that has been answered."""
-        pace = wire.pace = HeadPace(idle_seconds, self.limits.header_timeout_seconds, lambda: self.alive)
+        pace = wire.pace = self._head_pace(first=not parser.req_count)
         pace.begun = bool(parser.unreader.buf.tell())
         try:
             request: Request = next(parser)
@@ -157,6 +158,13 @@ class Worker(GeventWorker):  # type: ignore[misc]
         else:
             return request
         return None
+
+    def _head_pace(self, *, first: bool) -> HeadPace:
+        head_seconds = self.limits.header_timeout_seconds
+        if first:
+            # It may have been accepted while we were told to stop: its request is on the way.
+            return HeadPace(head_seconds, head_seconds, lambda: self.alive, FAREWELL_SECONDS)
+        return HeadPace(self.limits.keepalive_seconds, head_seconds, lambda: self.alive, 0)
 
     def _answer(self, request: Request, wire: Wire, addr: Any) -> bool:
         """Whether the connection may go on."""

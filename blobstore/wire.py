@@ -67,16 +67,25 @@ class Deadline:
 
 
 class HeadPace:
-    """The first byte within `idle_seconds` and only while `welcome()`, the rest within `head_seconds` after it."""
+    """The first byte within `idle_seconds`, the rest within `head_seconds` after it.
 
-    def __init__(self, idle_seconds: float, head_seconds: float, welcome: Callable[[], bool]) -> None:
-        self._end = monotonic() + idle_seconds
-        self._head_seconds = head_seconds
+    Once `welcome()` is false, as in a worker that is stopping, the first byte has `farewell_seconds`.
+    """
+
+    def __init__(
+        self, idle_seconds: float, head_seconds: float, welcome: Callable[[], bool], farewell_seconds: float
+    ) -> None:
+        self._start = monotonic()
+        self._end = self._start + idle_seconds
+        self._head_seconds, self._farewell_seconds = head_seconds, farewell_seconds
         self._welcome = welcome
         self.begun = False
 
     def patience(self) -> float:
-        return self._end - monotonic() if self.begun or self._welcome() else 0
+        end = self._end
+        if not self.begun and not self._welcome():
+            end = min(end, self._start + self._farewell_seconds)
+        return end - monotonic()
 
     def spent(self, _seconds: float, received_bytes: int) -> None:
         if received_bytes and not self.begun:
