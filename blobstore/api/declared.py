@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 import re
 from base64 import b64decode
 
@@ -60,5 +59,5 @@ def _of_dictionary(name: str, value: str) -> Digest:
         raise BadDigest(f"{name} has no sha-256=:…: (RFC 9530); other algorithms are not checked here")
     try:
         return Digest.from_bytes(b64decode(match[1], validate=True))
-    except binascii.Error as error:
+    except ValueError as error:
         raise BadDigest(f"{name} is not base64") from error

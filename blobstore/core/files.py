@@ -210,5 +210,5 @@ def _read_cursor(cursor: str) -> dict[str, Any]:
         if not isinstance(file_id, str) or not file_id.isalnum() or not file_id.isascii():
             raise ValueError(file_id)
         return {"ready_at": datetime.fromisoformat(ready_at), "id": file_id}
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise BadCursor("this cursor is not one that a list has handed out") from error
