@@ -2,7 +2,7 @@
 
     BlobstoreError
     ├── Invalid                  what the caller sent is not well-formed, or not allowed
-    │   ├── BadDigest  BadName  BadText  BadExpires  BadOption  BadCursor  BadHost  UnknownField
+    │   ├── BadDigest  BadName  BadText  BadEncoding  BadExpires  BadOption  BadCursor  BadHost  UnknownField
     │   ├── BadJson  BadBase64  BadMultipart  MissingFile  TooManyFiles  IncompleteBody  BadChunk
     │   ├── LengthRequired  UnsupportedTransferCoding
     │   └── UnsupportedMediaType  UnsupportedContentEncoding
@@ -62,6 +62,12 @@ class BadText(Invalid):
     """A NUL or a lone surrogate, which no text column can hold."""
 
     code = "bad_text"
+
+
+class BadEncoding(Invalid):
+    """A URL that is not UTF-8."""
+
+    code = "bad_encoding"
 
 
 class BadExpires(Invalid):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import secrets
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from flask import Flask, Response, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import BaseConverter, ValidationError
 
 from blobstore.digest import Digest
-from blobstore.errors import BadHost, BadText, CrossSite
+from blobstore.errors import BadEncoding, BadHost, CrossSite
 from blobstore.settings import Settings
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -37,10 +37,18 @@ class ExtensionConverter(BaseConverter):
     regex = "[A-Za-z0-9]{1,10}"
 
 
+class RestConverter(BaseConverter):
+    """All that is left of the path, also when it starts with a slash, which Werkzeug's `path` does not take."""
+
+    part_isolating = False
+    regex = "(?s:.+)"
+    weight = 200
+
+
 def register(app: Flask, settings: Settings) -> None:
     """Add the converters, the proxy's headers if there is a trusted one, and what runs around every request."""
     app.url_map.merge_slashes = False
-    app.url_map.converters.update(digest=DigestConverter, ext=ExtensionConverter)
+    app.url_map.converters.update(digest=DigestConverter, ext=ExtensionConverter, rest=RestConverter)
     if settings.trusted_proxy_hops:
         hops = settings.trusted_proxy_hops
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
@@ -80,8 +88,11 @@ def _check_host(known: frozenset[str] | None) -> None:
 
 def _check_encoding() -> None:
     """Werkzeug puts U+FFFD where the URL is not UTF-8; two names would become one."""
-    if "\ufffd" in request.path or "\ufffd" in "".join(request.args.values()):
-        raise BadText("the URL is not UTF-8")
+    try:
+        request.environ.get("PATH_INFO", "").encode("latin-1").decode()
+        unquote_to_bytes(request.query_string).decode()
+    except UnicodeError as error:
+        raise BadEncoding("the URL is not UTF-8") from error
 
 
 def _check_site() -> None:
