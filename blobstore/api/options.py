@@ -35,9 +35,9 @@ def query(*allowed: str) -> dict[str, str]:
 
 
 def flag(values: Mapping[str, str], name: str) -> bool:
-    """A yes or no of the query: absent, 0 and false are no; 1, true and yes are yes. Raises BadOption."""
+    """A yes or no of the query: absent, 0 and false are no; 1, true, yes and no value are yes. Raises BadOption."""
     text = values.get(name, "0").lower()
-    if text in ("1", "true", "yes"):
+    if text in ("", "1", "true", "yes"):
         return True
     if text in ("0", "false", "no"):
         return False
