@@ -85,7 +85,7 @@ def _without_body(selection: Selection, headers: dict[str, str]) -> Response:
     response = Response(status=selection.status, headers=headers)
     if selection.status == 200:
         response.content_length = selection.length
-    elif selection.status == 304:
+    else:
         del response.headers["Content-Type"]
     return response
 
