@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flask import Response, jsonify, request
+from werkzeug.datastructures import MIMEAccept
 
 from blobstore.api.context import base_url, store
 from blobstore.api.errors import status_of
@@ -54,11 +55,17 @@ def check_format(values: Mapping[str, str]) -> None:
 def _plain(values: Mapping[str, str]) -> str | None:
     """`url` or `sha256` when a script asks for one line, else None."""
     wanted = values.get("format")
-    if wanted is None and request.headers.get("Accept") == "text/plain":
+    if wanted is None and _prefers_text():
         return "url"
     if wanted not in (None, "json", "url", "sha256"):
         raise BadOption("format", "is json, url or sha256")
     return None if wanted == "json" else wanted
+
+
+def _prefers_text() -> bool:
+    """Whether Accept ranks plain text above JSON; parameters of a type, like its charset, say nothing here."""
+    ranked = MIMEAccept((kind.partition(";")[0].strip(), q) for kind, q in request.accept_mimetypes)
+    return ranked.best_match(["application/json", "text/plain"]) == "text/plain"
 
 
 def _line(outcome: Outcome | BlobstoreError, plain: str) -> str:

@@ -89,11 +89,8 @@ def instant(store: Store, caller: Caller, digest: Digest, given: Changes) -> Out
     One transaction. A new name for a content that the caller has costs nothing and needs no bytes.
     """
     with store.database.transaction() as session:
-        blob = blobs.lock(session, digest)
-        if blob is None or not blob.whole:
-            return None
-        anything = files.find_twin(session, caller.user_id, digest, name=None, folder=None)
-        if anything is None or anything.expired:
+        blob = _held(session, caller, digest)
+        if blob is None:
             return None
         twin = _existing(session, caller.user_id, digest, given)
         if twin:
@@ -104,6 +101,12 @@ def instant(store: Store, caller: Caller, digest: Digest, given: Changes) -> Out
         quota.charge(session, caller.user_id, blob.size_bytes, new=False)
         session.execute(_READY, {"id": file_id, "owner": caller.user_id})
         return Outcome(_stored(session, file_id), created=True)
+
+
+def is_held(store: Store, caller: Caller, digest: Digest) -> bool:
+    """Whether an upload of this digest would be answered without its body."""
+    with store.database.transaction() as session:
+        return _held(session, caller, digest) is not None
 
 
 class _Upload:
@@ -188,6 +191,15 @@ class _Upload:
         if file is None:
             raise UploadLost("the database connection was lost; send it again")
         return Outcome(file, created=True)
+
+
+def _held(session: Session, caller: Caller, digest: Digest) -> blobs.Locked | None:
+    """The blob, locked, if it is whole and the caller has a live file of it; other protocols' folders do not count."""
+    blob = blobs.lock(session, digest)
+    if blob is None or not blob.whole:
+        return None
+    file = files.find_twin(session, caller.user_id, digest, name=None, folder=None)
+    return None if file is None or file.expired else blob
 
 
 def _place(digest: Digest, given: Changes) -> tuple[str, str]:
