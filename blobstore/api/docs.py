@@ -1,4 +1,4 @@
-"""Swagger UI at /docs, the document at /openapi.json: put together from specs/*.yml once, when it is first asked for."""
+"""Swagger UI at /docs and the document at /openapi.json, put together from specs/*.yml when it is first asked for."""
 
 from __future__ import annotations
 

@@ -1,0 +1,162 @@
+"""Every example of the documentation works, and what is answered has the documented shape."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from io import BytesIO
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from blobstore.api import docs
+from blobstore.core import accounts, keys
+from blobstore.core.accounts import Account
+from blobstore.core.gate import Scope
+from blobstore.core.store import Store
+from tests.api.openapi import Example, Operation, check_shape, examples, operations
+from tests.conftest import PASSWORD, signed_in
+
+DOCUMENT = docs.document()
+OPERATIONS = {operation.spec["operationId"]: operation for operation in operations(DOCUMENT)}
+EXAMPLES = [example for operation in OPERATIONS.values() for example in examples(operation)]
+
+
+def send(client: FlaskClient, example: Example, ids: dict[str, str] | None = None, **headers: str) -> TestResponse:
+    """Send an example as a browser would; `ids` take the place of those that nobody can know in advance."""
+    path, body = example.operation.path, example.body
+    for name, value in {**example.path, **(ids or {})}.items():
+        path = path.replace(f"{{{name}}}", quote(value, safe=""))
+    if example.media_type == "application/json":
+        body = json.dumps(body)
+    elif example.media_type == "multipart/form-data":
+        body = {"file": (BytesIO(b"hello"), "hello.txt")}
+    elif example.media_type is not None:
+        body = b"hello" if body is None else body
+    return client.open(
+        path,
+        method=example.operation.method.upper(),
+        data=body,
+        content_type=example.media_type,
+        query_string=example.query,
+        headers={**example.headers, **headers},
+    )
+
+
+def check_documented(operation: Operation, answer: TestResponse) -> None:
+    """Fail unless the answer's status, type, headers and shape are those of the specification."""
+    response = operation.spec["responses"].get(str(answer.status_code))
+    assert response is not None, f"{operation} answers {answer.status_code}, which is not documented: {answer.text}"
+    content = response.get("content", {})
+    if operation.method == "head" or not content:
+        assert answer.status_code == 302 or answer.data == b""
+        return
+    if "*/*" in content and answer.mimetype not in content:
+        return
+    assert answer.mimetype in content
+    schema = content[answer.mimetype]["schema"]
+    value = answer.get_json(force=True) if (answer.mimetype or "").endswith("json") else answer.text
+    check_shape(DOCUMENT, schema, value)
+
+
+@pytest.fixture
+def ids(client: FlaskClient, store: Store, user: Account) -> dict[str, str]:
+    """The ids of a public file with the text `hello` and of an API key, both of the client's user."""
+    file = client.post("/upload?name=hello.txt", data=b"hello", content_type="text/plain").json
+    assert file is not None
+    key, _ = keys.issue(store, user.id, "a key", [Scope.READ])
+    return {"file": file["id"], "key": key.id}
+
+
+def secured_examples() -> Iterator[Example]:
+    """One example of each call that needs credentials."""
+    for operation in OPERATIONS.values():
+        if operation.spec["security"] and {} not in operation.spec["security"]:
+            yield next(examples(operation))
+
+
+def ids_of(operation: Operation, ids: dict[str, str]) -> dict[str, str]:
+    return {"id": ids["key" if "/keys/" in operation.path else "file"]} if "{id}" in operation.path else {}
+
+
+@pytest.mark.parametrize("example", [one for one in EXAMPLES if one.operation.spec["tags"] == ["Upload"]], ids=str)
+def test_the_example_of_an_upload_works(client: FlaskClient, example: Example) -> None:
+    """A person who presses `Try it out` would see an error, or an answer of another shape than the page says."""
+    first, again = send(client, example), send(client, example)
+    expected = (200, 200) if example.operation.method == "head" else (201, 200)
+    assert (first.status_code, again.status_code) == expected
+    check_documented(example.operation, first)
+    check_documented(example.operation, again)
+
+
+@pytest.mark.parametrize("example", [one for one in EXAMPLES if one.operation.spec["tags"] != ["Upload"]], ids=str)
+def test_the_example_of_another_call_works(client: FlaskClient, ids: dict[str, str], example: Example) -> None:
+    """The same, for a person who has uploaded the text `hello` and takes the ids of his own file and key."""
+    if example.operation.spec["operationId"] == "change_password":
+        example = replace(example, body={**example.body, "current": PASSWORD})
+    answer = send(client, example, ids_of(example.operation, ids))
+    expected = next(status for status in ("302", "204", "201", "200") if status in example.operation.spec["responses"])
+    assert answer.status_code == int(expected), answer.text
+    check_documented(example.operation, answer)
+
+
+def test_the_files_of_a_form_are_answered_as_documented(app: Flask, store: Store) -> None:
+    """The answer to a form with several files, of which one is refused, would have another shape than the page says."""
+    operation = OPERATIONS["upload"]
+    form: dict[str, Any] = {"file": [(BytesIO(b"a"), "a"), (BytesIO(b"too much"), "b")]}
+    accounts.add(store, "poor", PASSWORD, quota_bytes=8)
+    answer = signed_in(app, "poor").post("/upload", data=form, content_type="multipart/form-data")
+    assert answer.status_code == 207
+    check_documented(operation, answer)
+
+
+def test_a_signed_link_is_answered_as_documented(
+    client: FlaskClient, anybody: FlaskClient, ids: dict[str, str]
+) -> None:
+    """The link to a private file, or its refusal, would have another shape than the page says."""
+    operation = OPERATIONS["download_file"]
+    answer = client.get(f"/api/v1/files/{ids['file']}/download?mode=url")
+    check_documented(operation, answer)
+    url = answer.get_json()["download_url"]
+    assert anybody.get(url).data == b"hello"
+    refused = anybody.get(url + "x")
+    assert refused.status_code == 403
+    check_documented(operation, refused)
+
+
+@pytest.mark.parametrize("output", ["json", "html"])
+def test_a_short_link_answers_as_documented(client: FlaskClient, ids: dict[str, str], output: str) -> None:
+    """What others see of a file would have another shape than the page says."""
+    operation = OPERATIONS["short_link"]
+    check_documented(operation, client.get(f"/s/{ids['file']}?output={output}"))
+
+
+def test_nobody_is_refused_as_documented(anybody: FlaskClient) -> None:
+    """A call that the page shows with a lock would be open, or its refusal have another shape."""
+    for example in secured_examples():
+        answer = send(anybody, example)
+        assert answer.status_code == 401, example
+        check_documented(example.operation, answer)
+
+
+def test_a_key_without_the_scope_is_refused_as_documented(anybody: FlaskClient, store: Store, user: Account) -> None:
+    """A call would not ask for the scope of an API key, or its refusal have another shape."""
+    _, key = keys.issue(store, user.id, "of no use here", [Scope.ADMIN])
+    for example in secured_examples():
+        answer = send(anybody, example, Authorization=f"Bearer {key}")
+        assert answer.status_code == 403, example
+        check_documented(example.operation, answer)
+
+
+def test_what_is_not_there_is_answered_as_documented(client: FlaskClient) -> None:
+    """A wrong id or hash would be answered in another way than the page says."""
+    for example in EXAMPLES:
+        if "404" in example.operation.spec["responses"]:
+            answer = send(client, example)
+            assert answer.status_code == 404, example
+            check_documented(example.operation, answer)
