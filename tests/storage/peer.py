@@ -82,9 +82,12 @@ def _sweep(storage: Storage, content: bytes, row: Path) -> None:
     location = f"disk:{digest_of(content).hex[:2]}/{digest_of(content)}"
     row.unlink(missing_ok=True)
     with storage.exclusive(digest_of(content)):
+        # Two looks for what is one SELECT in the protocol, so in this order: an upload sets its row, then is pending
+        # no more. The other way round it could do both between the looks, and its bytes would go.
+        pending = any(row.parent.glob(f"{row.name}.*"))
         if row.exists():
             assert read(storage, location) == content
-        elif not any(row.parent.glob(f"{row.name}.*")):
+        elif not pending:
             storage.delete(location)
 
 

@@ -69,8 +69,11 @@ class DiskInProcesses:
             pass
         assert read(storage, put(storage, CONTENT)) == CONTENT
 
-    @pytest.mark.parametrize("point", [*BEFORE_THE_NAME, "after_dirsync"])
-    @pytest.mark.parametrize(("errno", "answer"), [("EIO", "StorageUnavailable"), ("EDQUOT", "StorageFull")])
+    @pytest.mark.parametrize(
+        ("point", "errno", "answer"),
+        [(point, "EIO", "StorageUnavailable") for point in (*BEFORE_THE_NAME, "after_dirsync")]
+        + [(point, "EDQUOT", "StorageFull") for point in ("staged", "mid_write", "after_link")],
+    )
     def test_3_trouble_is_never_acknowledged(
         self, storage: Disk, oracle: Oracle, point: str, errno: str, answer: str
     ) -> None:

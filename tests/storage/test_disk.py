@@ -3,95 +3,22 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from blobstore.digest import EMPTY, Digest
-from blobstore.errors import BlobMissing, StorageFull, StorageUnavailable
+from blobstore.digest import EMPTY
+from blobstore.errors import BlobMissing, StorageUnavailable
 from blobstore.storage import Storage
 from blobstore.storage.disk import SHARDS, Disk
-from tests.storage.contract import A_MINUTE, StorageContract, digest_of, put, read, sample
+from tests.storage.contract import StorageContract, digest_of, put, read
 from tests.storage.disks import NamedDisk
+from tests.storage.oracle import DiskOracle
 from tests.storage.processes import DiskInProcesses
-from tests.storage.tracing import REPOSITORY
 
 
-class DiskOracle:
-    """The folder, by plain paths."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def place(self, digest: Digest) -> Path:
-        return self.root / digest.hex[:2] / digest.hex
-
-    def bytes_of(self, digest: Digest) -> bytes | None:
-        place = self.place(digest)
-        return place.read_bytes() if place.exists() else None
-
-    def damage(self, digest: Digest, instead: bytes) -> None:
-        place = self.place(digest)
-        assert place.exists()
-        place.unlink()
-        place.write_bytes(instead)
-
-    def strays(self) -> list[str]:
-        files = (path for path in self.root.glob("*/*") if path.parent.name != "locks")
-        return [str(path) for path in files if len(path.name) != 64]
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """Where the store is, not there yet."""
-    return tmp_path / "data" / "store"
-
-
-@pytest.fixture
-def oracle(root: Path) -> DiskOracle:
-    """Looks at `root`."""
-    return DiskOracle(root)
-
-
-@pytest.fixture
-def disk(root: Path) -> Disk:
-    """A prepared one, staging as this filesystem allows."""
-    disk = Disk(root)
-    disk.prepare()
-    return disk
-
-
-@pytest.fixture(scope="module")
-def shared_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A prepared store for many tests: making 512 folders and locks takes longer than most of them."""
-    root = tmp_path_factory.mktemp("data") / "store"
-    Disk(root).prepare()
-    return root
-
-
-def empty(root: Path) -> None:
-    """Remove every blob and whatever else is not a lock."""
-    for path in root.glob("*/*"):
-        if path.parent.name != "locks":
-            path.unlink()
-
-
-class OnDisk(StorageContract, DiskInProcesses):
-    """Everything that holds for both ways of staging."""
-
-    @pytest.fixture
-    def root(self, shared_root: Path) -> Iterator[Path]:
-        yield shared_root
-        empty(shared_root)
-
-
-class TestDisk(OnDisk):
+class TestDisk(StorageContract, DiskInProcesses):
     """Staged without a name, where that exists."""
 
     @pytest.fixture
@@ -102,7 +29,7 @@ class TestDisk(OnDisk):
         return disk
 
 
-class TestNamedDisk(OnDisk):
+class TestNamedDisk(StorageContract, DiskInProcesses):
     """Staged with a name, as on filesystems without O_TMPFILE."""
 
     @pytest.fixture
@@ -116,44 +43,44 @@ def test_disk_is_a_storage(disk: Disk) -> None:
     assert storage.free_bytes()
 
 
-def test_nothing_happens_before_prepare(root: Path) -> None:
+def test_nothing_happens_before_prepare(absent: Path) -> None:
     """If this failed, merely wiring the service together would write to the disk."""
-    Disk(root)
-    assert not root.parent.exists()
+    Disk(absent)
+    assert not absent.parent.exists()
 
 
-def test_prepare_makes_every_folder_for_its_owner_alone(root: Path) -> None:
+def test_prepare_makes_every_folder_for_its_owner_alone(absent: Path) -> None:
     """If this failed, an upload would meet a missing folder, or others on the machine could read the blobs."""
     before = os.umask(0)
     try:
-        Disk(root).prepare()
+        Disk(absent).prepare()
     finally:
         os.umask(before)
-    assert {path.name for path in root.iterdir()} == {*SHARDS, "tmp", "locks"}
-    assert {(root / shard).stat().st_mode & 0o7777 for shard in SHARDS} == {0o750}
-    assert root.stat().st_mode & 0o7777 == 0o750
-    assert (root / "tmp").stat().st_mode & 0o7777 == 0o700
+    assert {path.name for path in absent.iterdir()} == {*SHARDS, "tmp", "locks"}
+    assert {(absent / shard).stat().st_mode & 0o7777 for shard in SHARDS} == {0o750}
+    assert absent.stat().st_mode & 0o7777 == 0o750
+    assert (absent / "tmp").stat().st_mode & 0o7777 == 0o700
 
 
-def test_prepare_again_changes_nothing(disk: Disk) -> None:
+def test_prepare_again_changes_nothing(fresh: Disk) -> None:
     """If this failed, a restart would lose blobs or undo the modes that an operator chose."""
-    location = put(disk, b"kept")
-    (disk.root / "ab").chmod(0o700)
-    Disk(disk.root).prepare()
-    assert read(disk, location) == b"kept"
-    assert (disk.root / "ab").stat().st_mode & 0o7777 == 0o700
+    location = put(fresh, b"kept")
+    (fresh.root / "ab").chmod(0o700)
+    Disk(fresh.root).prepare()
+    assert read(fresh, location) == b"kept"
+    assert (fresh.root / "ab").stat().st_mode & 0o7777 == 0o700
 
 
 @pytest.mark.parametrize("target", ["folder", "file"])
-def test_prepare_refuses_a_shard_that_is_no_folder(root: Path, tmp_path: Path, target: str) -> None:
+def test_prepare_refuses_a_shard_that_is_no_folder(absent: Path, tmp_path: Path, target: str) -> None:
     """If this failed, blobs would be written through a symlink to somewhere else."""
-    root.mkdir(parents=True)
+    absent.mkdir(parents=True)
     if target == "folder":
-        (root / "ab").symlink_to(tmp_path)
+        (absent / "ab").symlink_to(tmp_path)
     else:
-        (root / "ab").touch()
+        (absent / "ab").touch()
     with pytest.raises(StorageUnavailable):
-        Disk(root).prepare()
+        Disk(absent).prepare()
 
 
 def test_looking_for_nameless_files_leaves_nothing(disk: Disk, oracle: DiskOracle) -> None:
@@ -205,38 +132,38 @@ def test_what_is_no_file_is_damage(disk: Disk, oracle: DiskOracle, tmp_path: Pat
         assert read(disk, location) == (tmp_path / "secret").read_bytes() == b"blob"
 
 
-def test_foreign_files_are_passed_over(disk: Disk) -> None:
+def test_foreign_files_are_passed_over(fresh: Disk) -> None:
     """If this failed, upkeep would adopt and then delete what an operator put there, or stop at it."""
     hexadecimal = digest_of(b"x").hex
     for name in ("ff/" + "ab" * 32, "ab/README", "ab/" + "ab" * 31, "ab/" + "AB" * 32, hexadecimal, "tmp/" + "ab" * 32):
-        (disk.root / name).write_bytes(b"foreign")
-    location = put(disk, b"ours")
-    assert [found for found, *_ in disk.locations()] == [location]
-    assert disk.discard_abandoned(timedelta(0)) == 0
-    assert len(list(disk.root.glob("*/*"))) == 256 + 6
+        (fresh.root / name).write_bytes(b"foreign")
+    location = put(fresh, b"ours")
+    assert [found for found, *_ in fresh.locations()] == [location]
+    assert fresh.discard_abandoned(timedelta(0)) == 0
+    assert len(list(fresh.root.glob("*/*"))) == 256 + 6
 
 
-def test_a_disk_that_is_away_is_not_an_empty_one(disk: Disk) -> None:
-    """If this failed, an unmounted disk would have every blob marked as damaged, or its rows swept away."""
-    location = put(disk, b"blob")
-    shard = disk.root / location[5:7]
-    shard.rename(disk.root / "away")
-    for call in (disk.open, disk.size, disk.delete):
+def test_a_disk_that_is_away_is_not_an_empty_one(fresh: Disk) -> None:
+    """If this failed, an unmounted fresh would have every blob marked as damaged, or its rows swept away."""
+    location = put(fresh, b"blob")
+    shard = fresh.root / location[5:7]
+    shard.rename(fresh.root / "away")
+    for call in (fresh.open, fresh.size, fresh.delete):
         with pytest.raises(StorageUnavailable):
             call(location)
     with pytest.raises(StorageUnavailable):
-        list(disk.locations())
+        list(fresh.locations())
     with pytest.raises(StorageUnavailable):
-        put(disk, b"blob")
-    (disk.root / "away").rename(shard)
-    assert read(disk, location) == b"blob"
+        put(fresh, b"blob")
+    (fresh.root / "away").rename(shard)
+    assert read(fresh, location) == b"blob"
 
 
-def test_trouble_names_no_path(disk: Disk) -> None:
+def test_trouble_names_no_path(fresh: Disk) -> None:
     """If this failed, an answer to a stranger would say where the files of the service are."""
-    (disk.root / "locks" / EMPTY.hex[:2]).unlink()
+    (fresh.root / "locks" / EMPTY.hex[:2]).unlink()
     with pytest.raises(StorageUnavailable) as caught:
-        put(disk, b"")
+        put(fresh, b"")
     assert caught.value.detail == "the server's disk refused (ENOENT)"
     assert isinstance(caught.value.__cause__, FileNotFoundError)
 
@@ -263,110 +190,3 @@ def test_no_descriptor_leaks(disk: Disk) -> None:
             staged.write("text")  # type: ignore[arg-type]
         storage.open(location).close()
     assert open_descriptors() == before
-
-
-class Pausing(Disk):
-    """Tells when a publish is about to wait for its lock."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__(root)
-        self.waiting = threading.Event()
-
-    def locked(self, shard: str, how: int):  # type: ignore[no-untyped-def]
-        self.waiting.set()
-        return super().locked(shard, how)
-
-
-def discard_beside_a_publish(disk: Disk, pausing: Disk, waiting: threading.Event) -> bytes:
-    """What is stored when a publish in a thread is discarded and others stage at once, on what descriptors are free."""
-    content = sample(50_000)
-    staged = pausing.stage()
-    staged.write(content)
-    with ThreadPoolExecutor(1) as pool:
-        with disk.exclusive(digest_of(content)):
-            running = pool.submit(staged.publish, digest_of(content))
-            assert waiting.wait(A_MINUTE)
-            staged.discard()
-            others = [disk.stage() for _ in range(5)]
-            for other in others:
-                other.write(b"somebody else's")
-        location = running.result(A_MINUTE)
-    for other in others:
-        other.discard()
-    return read(disk, location)
-
-
-def test_a_discard_beside_a_publish_mixes_nothing_up(disk: Disk) -> None:
-    """If this failed, a killed request would publish another client's bytes under its own digest."""
-    pausing = Pausing(disk.root)
-    assert discard_beside_a_publish(disk, pausing, pausing.waiting) == sample(50_000)
-
-
-GREENLETS = """
-import gevent.monkey
-gevent.monkey.patch_all()
-import sys, gevent
-from pathlib import Path
-from blobstore.offload import offload
-from blobstore.storage.disk import Disk
-from tests.storage.contract import digest_of, put, read
-disk, content, seen = Disk(Path(sys.argv[1])), b"green", []
-def upload():
-    seen.append(offload(put, disk, content))
-with disk.exclusive(digest_of(content)):
-    uploads = [gevent.spawn(upload) for _ in range(5)]
-    gevent.sleep(0.1)
-    assert seen == [], "published under the lock"
-gevent.joinall(uploads, timeout=60, raise_error=True)
-assert len(seen) == 5 and read(disk, seen[0]) == content
-"""
-
-
-def test_greenlets_exclude_each_other(disk: Disk) -> None:
-    """If this failed, a lock would stop a whole worker, or not hold between its greenlets."""
-    subprocess.run([sys.executable, "-c", GREENLETS, str(disk.root)], cwd=REPOSITORY, check=True, timeout=A_MINUTE)
-
-
-@pytest.fixture(params=[Disk, NamedDisk])
-def tiny(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Disk]:
-    """A disk of one megabyte and room for 20 files, of its own."""
-    place = tmp_path / "tiny"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=540", "tmpfs", str(place)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("mounting needs root")
-    try:
-        disk: Disk = request.param(place / "store")
-        disk.prepare()
-        yield disk
-    finally:
-        subprocess.run(["umount", place], check=True)
-
-
-def test_a_full_disk_still_reads_and_deletes(tiny: Disk) -> None:
-    """If this failed, a full disk would stop downloads, or could not be emptied, or would need a restart."""
-    kept = put(tiny, b"kept" * 50_000)
-    with pytest.raises(StorageFull):
-        put(tiny, sample(2_000_000))
-    assert DiskOracle(tiny.root).strays() == []
-    assert read(tiny, kept) == b"kept" * 50_000
-    assert [found for found, *_ in tiny.locations()] == [kept]
-    tiny.delete(kept)
-    assert read(tiny, put(tiny, sample(900_000))) == sample(900_000)
-
-
-def test_a_disk_without_inodes_is_full(tiny: Disk) -> None:
-    """If this failed, a disk with space but no inodes would be answered as a broken one."""
-    made: list[str] = []
-
-    def fill() -> None:
-        while len(made) < 100:
-            made.append(put(tiny, b"%d" % len(made)))
-
-    with pytest.raises(StorageFull):
-        fill()
-    assert made
-    for location in made:
-        assert read(tiny, location)
-        tiny.delete(location)
-    put(tiny, b"again")

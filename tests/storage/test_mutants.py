@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from blobstore.storage.disk import Disk
-from tests.storage.contract import StorageContract, sample
-from tests.storage.disks import ClosesWhatIsUsed, make
+from tests.storage.contract import StorageContract
+from tests.storage.disks import make
+from tests.storage.oracle import DiskOracle
 from tests.storage.processes import CONTENT, DIGEST, LOCATION, SIZE, DiskInProcesses
-from tests.storage.test_disk import DiskOracle, Pausing, discard_beside_a_publish, empty
 from tests.storage.tracing import order_violations, traced
-
-
-@pytest.fixture(scope="module")
-def shared_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A prepared store for all mutants."""
-    root = tmp_path_factory.mktemp("data") / "store"
-    Disk(root).prepare()
-    return root
-
-
-@pytest.fixture
-def root(shared_root: Path) -> Iterator[Path]:
-    """The store, empty."""
-    yield shared_root
-    empty(shared_root)
 
 
 class Suite(StorageContract, DiskInProcesses):
@@ -77,18 +60,3 @@ def test_the_trace_catches(root: Path, mutant: str, violation: str) -> None:
     assert printed == LOCATION
     assert DiskOracle(root).bytes_of(DIGEST) == CONTENT
     assert order_violations(lines, root, DIGEST) == [violation]
-
-
-class ClosesWhatIsUsedPausing(ClosesWhatIsUsed, Pausing):
-    """The planted bug, with the signal that the test waits for."""
-
-
-def test_the_discard_test_catches(root: Path) -> None:
-    """If this failed, a discard that pulls the descriptor from under a publish would pass."""
-    mutant = ClosesWhatIsUsedPausing(root)
-    try:
-        stored = discard_beside_a_publish(Disk(root), mutant, mutant.waiting)
-    except Exception:
-        # Somebody else's descriptor, or a closed one: caught either way.
-        return
-    assert stored != sample(50_000)
