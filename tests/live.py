@@ -12,10 +12,11 @@ from typing import Any
 
 import httpx
 
+from blobstore.serve import APPLICATION, HOOKS
 from tests.conftest import SECRET_KEY
 from tests.served import Client, environment, eventually
 
-COMMAND = [sys.executable, "-m", "gunicorn", "-c", "python:blobstore.server", "blobstore.serve:application()"]
+COMMAND = [sys.executable, "-m", "gunicorn", "-c", HOOKS, APPLICATION]
 
 
 @dataclass
