@@ -11,7 +11,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import BaseConverter, ValidationError
 
 from blobstore.digest import Digest
-from blobstore.errors import BadEncoding, BadHost, CrossSite
+from blobstore.errors import BadEncoding, BadHost, CrossSite, NotFound
 from blobstore.settings import Settings
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -59,7 +59,7 @@ def register(app: Flask, settings: Settings) -> None:
         given = request.headers.get("X-Request-ID", "")
         request.environ["blobstore.request_id"] = given if _SANE_ID.fullmatch(given) else secrets.token_hex(8)
         _check_host(hosts)
-        _check_encoding()
+        _check_path()
         if request.method not in SAFE_METHODS:
             _check_site()
 
@@ -86,10 +86,13 @@ def _check_host(known: frozenset[str] | None) -> None:
         raise BadHost("this service does not go by that Host")
 
 
-def _check_encoding() -> None:
-    """Werkzeug puts U+FFFD where the URL is not UTF-8; two names would become one."""
+def _check_path() -> None:
+    """Werkzeug puts U+FFFD where the URL is not UTF-8, so that two names would become one, and takes //x for /x."""
+    path: str = request.environ.get("PATH_INFO", "")
+    if path.startswith("//"):
+        raise NotFound("there is nothing at this path: slashes are not merged")
     try:
-        request.environ.get("PATH_INFO", "").encode("latin-1").decode()
+        path.encode("latin-1").decode()
         unquote_to_bytes(request.query_string).decode()
     except UnicodeError as error:
         raise BadEncoding("the URL is not UTF-8") from error
