@@ -27,7 +27,8 @@ _FIND = Prepared(
     ("text", "bigint"),
     """SELECT f.id, f.owner_id, f.name, f.visibility, f.expires_at, b.size_bytes, b.content_type, b.location,
               b.published_at, f.expires_at IS NOT NULL AND EXISTS (
-                  SELECT FROM files o WHERE o.digest = b.digest AND o.visibility = 'public' AND o.ready_at IS NOT NULL
+                  SELECT FROM files o JOIN users p ON p.id = o.owner_id AND NOT p.disabled
+                  WHERE o.digest = b.digest AND o.visibility = 'public' AND o.ready_at IS NOT NULL
                     AND o.expires_at IS NULL)
        FROM files f JOIN blobs b USING (digest) JOIN users u ON u.id = f.owner_id
        WHERE digest = $1 AND f.ready_at IS NOT NULL AND (f.expires_at IS NULL OR f.expires_at > clock_timestamp())
