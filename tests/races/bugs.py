@@ -1,0 +1,189 @@
+"""The planted bugs: the protocol's own functions and statements, each with one rule dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from blobstore.core import blobs, delete, files, quota, upload
+from blobstore.core.blobs import Locked
+from blobstore.core.delete import Which
+from blobstore.errors import QuotaExceeded, UploadLost
+from blobstore.offload import offload
+from blobstore.storage.disk import Disk
+from blobstore.storage.staging import DiskStaged
+from tests.races.world import World
+
+Plant = Callable[[pytest.MonkeyPatch, World], None]
+
+
+def reword(module: ModuleType, name: str, old: str, new: str = "") -> Plant:
+    """A statement in other words."""
+
+    def plant(patch: pytest.MonkeyPatch, _: World) -> None:
+        before = getattr(module, name).text
+        assert old in before
+        patch.setattr(module, name, text(before.replace(old, new)))
+
+    return plant
+
+
+def swap(owner: object, name: str, instead: Any) -> Plant:
+    return lambda patch, _: patch.setattr(owner, name, instead)
+
+
+def other_blobs(module: ModuleType, **instead: Any) -> Plant:
+    """One use case alone sees the owner of blobs with other functions."""
+    return lambda patch, _: patch.setattr(module, "blobs", SimpleNamespace(**{**vars(blobs), **instead}))
+
+
+def both(*plants: Plant) -> Plant:
+    def plant(patch: pytest.MonkeyPatch, world: World) -> None:
+        for each in plants:
+            each(patch, world)
+
+    return plant
+
+
+_LOOK = text(blobs._LOCK.text.replace("FOR UPDATE", ""))
+_COUNT = text(blobs._CLAIMED.text.replace("FOR UPDATE", ""))
+_NOTHING = text(blobs._LOCK_OR_INSERT.text.split("ON CONFLICT", maxsplit=1)[0] + "ON CONFLICT (digest) DO NOTHING")
+
+
+def look(session: Any, digest: Any) -> Locked | None:
+    row = session.execute(_LOOK, {"digest": digest.hex}).one_or_none()
+    return Locked(*row) if row else None
+
+
+def count(session: Any, owner_id: int, digest: Any) -> int:
+    return session.execute(_COUNT, {"owner": owner_id, "digest": digest.hex}).scalar() or 0
+
+
+def insert_or_nothing(session: Any, digest: Any, size_bytes: int, content_type: str) -> Locked:
+    values = {"digest": digest.hex, "size": size_bytes, "content_type": content_type}
+    session.execute(_NOTHING, values)
+    return Locked(*session.execute(_LOOK, values).one())
+
+
+def always_whole(session: Any, *given: Any) -> Locked:
+    locked = blobs.lock_or_insert(session, *given)
+    return Locked(locked.size_bytes, locked.location, whole=locked.location is not None)
+
+
+def twin_before_the_lock(self: Any, location: str) -> Any:
+    name, folder = upload._place(self.digest, self.given)
+    with self.store.database.transaction() as session:
+        twin = files.find_twin(session, self.owner_id, self.digest, name=name, folder=folder, but=self.file_id)
+        blob = blobs.lock(session, self.digest)
+        if twin:
+            self._drop_for(session, twin.id)
+        else:
+            self._ready(session)
+        if blob and not blob.whole:
+            blobs.vouch(session, self.digest, location, self.received.content_type)
+        return upload.Outcome(upload._stored(session, twin.id if twin else self.file_id), created=not twin)
+
+
+def record_first(self: Any) -> Any:
+    outcome = self.record(f"disk:{self.digest.hex[:2]}/{self.digest}")
+    offload(self.received.staged.publish, self.digest)
+    return outcome
+
+
+def resolve_unlocked(self: Any) -> Any:
+    with self.store.database.transaction() as session:
+        file = files.read(session, self.file_id)
+    if file is None:
+        raise UploadLost("not there yet")
+    return upload.Outcome(file, created=True)
+
+
+def ready_or_not(self: Any, session: Any) -> None:
+    session.execute(upload._READY, {"id": self.file_id, "owner": self.owner_id})
+
+
+def ids_from_a_sequence(patch: pytest.MonkeyPatch, world: World) -> None:
+    patch.setattr(upload, "random_base62", lambda _: f"{world.ask('SELECT count(*) FROM files')[0][0]:08}")
+
+
+def look_then_charge(session: Any, owner_id: int, size_bytes: int, *, new: bool) -> None:
+    limit, used = session.execute(quota._LOOK, {"owner": owner_id}).one()
+    if new and limit is not None and used + size_bytes > limit:
+        raise QuotaExceeded(limit_bytes=limit, used_bytes=used, needed_bytes=size_bytes)
+    values = {"owner": owner_id, "size": size_bytes, "cost": size_bytes if new else 0, "contents": int(new)}
+    session.execute(text(quota._CHARGE.text.rpartition("AND (")[0]), values)
+
+
+def sweep_in_another_order(store: Any, digest: Any) -> int | None:
+    with store.database.transaction() as session:
+        disowned, location = blobs.still_disowned(session, digest)
+    if disowned:
+        with store.storage.exclusive(digest):
+            store.storage.delete(location)
+            with store.database.transaction() as session:
+                blobs.forget(session, digest, location)
+    return 0
+
+
+def locked_for_sweeps_only(self: Any, shard: str, how: int) -> Any:
+    import fcntl
+
+    return _LOCKED(self, shard, how) if how == fcntl.LOCK_EX else nullcontext()
+
+
+_LOCKED = Disk.locked
+
+
+def keep_what_is_there(self: Any, digest: Any) -> str:
+    if Path(self._place.shard_folder(digest), digest.hex).exists():
+        self.discard()
+        return f"disk:{digest.hex[:2]}/{digest}"
+    return str(_PUBLISH(self, digest))
+
+
+_PUBLISH = DiskStaged.publish
+
+
+def empty_first(self: Any, location: str) -> None:
+    Path(self._path(location)).chmod(0o600)
+    Path(self._path(location)).write_bytes(b"")
+    _DELETE(self, location)
+
+
+_DELETE = Disk.delete
+
+
+def still(session: Any, digest: Any) -> tuple[bool, str | None]:
+    row = session.execute(text("SELECT location FROM blobs WHERE digest = :digest"), {"digest": digest.hex}).one()
+    return True, row[0]
+
+
+def at_least_one(*given: Any) -> int:
+    return max(_DELETE_ROWS(*given), 1)
+
+
+_DELETE_ROWS = delete._delete_rows
+
+
+def claims_before_blobs(session: Any, owner_id: int, digest: Any, which: Which, values: Any) -> Any:
+    blobs.claimed(session, owner_id, digest)
+    return _REMOVE(session, owner_id, digest, which, values)
+
+
+def asynchronous_delete(session: Any, *given: Any) -> Any:
+    session.execute(upload._ASYNCHRONOUS)
+    return _REMOVE(session, *given)
+
+
+_REMOVE = delete._remove
+
+DROPS_PUBLISHED = [
+    reword(blobs, name, " AND published_at IS NULL") for name in ("_DISOWNED", "_IS_DISOWNED", "_FORGET")
+]
+TAKE_OVER = "DO UPDATE SET published_at = NULL, location = EXCLUDED.location"
