@@ -176,6 +176,17 @@ def test_the_codes_of_an_error_have_that_status(operation: Operation) -> None:
         assert {code: known.get(code) for code in codes} == dict.fromkeys(codes, int(status))
 
 
+@every_operation
+def test_the_example_of_an_error_is_that_error(operation: Operation) -> None:
+    """The page would show one error under the status of another."""
+    for status, response in operation.spec["responses"].items():
+        content = response.get("content", {}).get("application/problem+json")
+        if content is not None:
+            check_shape(DOCUMENT, content["schema"], content["example"])
+            assert content["example"]["status"] == int(status)
+            assert f"`{content['example']['code']}`" in response["description"]
+
+
 def test_every_error_is_documented() -> None:
     """A client would meet a code that no page explains."""
     text = "".join(one["description"] for operation in OPERATIONS for one in operation.spec["responses"].values())
