@@ -189,7 +189,7 @@ class ChunkedBody(Body):
     def __init__(self, unreader: Any, pace: BodyPace, bodies: Bodies, *, invite: bool, request: Any) -> None:
         super().__init__(unreader, pace, bodies, invite=invite)
         self._pieces = _Chunks(request, unreader).parse_chunked(unreader)
-        self._rest = memoryview(b"")
+        self._rest = b""
         self._ended = False
 
     @property
@@ -205,11 +205,11 @@ class ChunkedBody(Body):
         self._unreader.max_body_chunk = self._bodies.piece_bytes
         try:
             while not self._rest:
-                self._rest = memoryview(next(self._pieces))
+                self._rest = next(self._pieces)
         except StopIteration:
             self._ended = True
             return b""
         except (NoMoreData, ParseException) as error:
             raise BadChunk("the chunked coding of the body is broken, or ended early") from error
         piece, self._rest = self._rest[:size], self._rest[size:]
-        return bytes(piece)
+        return piece

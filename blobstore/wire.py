@@ -31,11 +31,12 @@ DRAIN_BYTES: Final = 16 << 20
 socket buffers hold, and closing over unread bytes would reset the connection and take the answer with it. A client
 that does not listen is not worth more."""
 
-POLL_BYTES: Final = 64 << 10
+POLL_BYTES: Final = 128 << 10
 """After so many bytes the next read waits for its turn in the event loop. A socket that always has data would never
 let anyone else run; `sleep(0)` does not help either, it comes back before the loop has looked at the other sockets."""
 
 _TICK_SECONDS: Final = 1.0
+_SMALL_BYTES: Final = 64 << 10
 _RESET: Final = struct.pack("ii", 1, 0)
 
 
@@ -166,7 +167,7 @@ class Wire:
         """Send everything, together with what was held. Raises ClientGone."""
         if self._held is not None:
             head, self._held = self._held, None
-            if len(data) > POLL_BYTES:
+            if len(data) > _SMALL_BYTES:
                 self.sendall(head)
             else:
                 data = head + data
@@ -226,7 +227,7 @@ class Wire:
             self._sock.shutdown(socket.SHUT_WR)
             self.pace = Deadline(DRAIN_SECONDS)
             left = DRAIN_BYTES
-            while left > 0 and (dropped := self.recv(POLL_BYTES)):
+            while left > 0 and (dropped := self.recv(_SMALL_BYTES)):
                 left -= len(dropped)
         self.close()
 

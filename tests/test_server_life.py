@@ -69,7 +69,7 @@ def test_a_reload_lets_requests_end(tmp_path: Path) -> None:
         assert server.pid() != old
 
 
-@pytest.mark.parametrize("other", ["gevent", "sync", "gthread"])
+@pytest.mark.parametrize("other", ["gevent", "sync"])
 def test_another_worker_is_refused(tmp_path: Path, other: str) -> None:
     """Otherwise `gunicorn --worker-class gevent wsgi:app` loses every promise of the worker, and nobody hears of it."""
     done = subprocess.run(
