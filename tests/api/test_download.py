@@ -7,7 +7,6 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
 
-import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
@@ -178,16 +177,18 @@ def test_what_a_browser_may_show(client: FlaskClient) -> None:
         assert client.get(f"/{digest}?download=0").headers["Content-Disposition"].startswith("inline;")
 
 
-@pytest.mark.parametrize("name", ['a"b;c.txt', "naïve €.txt", "100%.txt", "日本.txt", "a'b.txt", "\U0001f600" * 60])
-def test_a_name_survives_the_way_back(client: FlaskClient, name: str) -> None:
+def test_a_name_survives_the_way_back(client: FlaskClient) -> None:
     """A file would be saved under another name than it was given, or a header be broken by it (case 50)."""
-    content = name.encode()
-    file = stored(client, content, name=name)
-    for path in (f"/{sha256(content)}", f"/{sha256(content)}/{quote(name)}", f"/api/v1/files/{file['id']}/download"):
-        header = client.get(path).headers["Content-Disposition"]
-        assert header.isascii()
-        assert header.split("filename=")[1].count('"') == 2
-        assert header.endswith(f"filename*=UTF-8''{quote(name, safe='!#$&+-.^_`|~')}") or f'"{name}"' in header
+    for name in ('a"b;c.txt', "naïve €.txt", "100%.txt", "日本.txt", "a'b.txt", "\U0001f600" * 60):
+        content = name.encode()
+        file = stored(client, content, name=name)
+        digest = sha256(content)
+        for path in (f"/{digest}", f"/{digest}/{quote(name)}", f"/api/v1/files/{file['id']}/download"):
+            header = client.get(path).headers["Content-Disposition"]
+            assert header.isascii()
+            assert header.split("filename=")[1].count('"') == 2
+            encoded = f"filename*=UTF-8''{quote(name, safe='!#$&+-.^_`|~')}"
+            assert header.endswith(encoded) or f'"{name}"' in header
 
 
 def test_a_path_that_is_no_hash_is_not_found(client: FlaskClient) -> None:
