@@ -1,0 +1,1 @@
+"""Measurements, side by side in one run with the peers that are installed. `python -m bench`, or `make bench`."""

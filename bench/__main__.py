@@ -1,0 +1,64 @@
+"""`python -m bench [--quick] [--only NAME]…`: the table goes to standard output, what happens meanwhile beside it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from bench import fairness, large, memory, small
+from bench.plan import Plan
+from bench.report import Row, machine, table
+from bench.servers import Servers
+from blobstore import embedded
+
+SCENARIOS: dict[str, Callable[[Plan], Iterable[Row]]] = {
+    "upload": large.upload,
+    "download": large.download,
+    "get": small.get,
+    "put": small.put,
+    "quota": small.quota,
+    "argon2": small.argon2,
+    "memory": memory.memory,
+    "beside-uploads": fairness.beside_uploads,
+    "beside-slow-clients": fairness.beside_slow_clients,
+}
+
+
+def main() -> None:
+    """Measure, then print."""
+    asked = _arguments()
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="blobstore-bench-") as name, Servers(Path(name)) as servers:
+        plan = (Plan.quick if asked.quick else Plan.full)(servers, Path(name))
+        _say("starting blobstore")
+        head = machine(embedded.version_of(servers.blobstore.folder) or "?")
+        rows = [row for scenario in asked.only or SCENARIOS for row in _run(scenario, plan)]
+        notes = [f"- {line}" for line in servers.left_out]
+    print("\n".join([head, *notes, "", table(rows)]))
+    _say(f"done in {time.monotonic() - started:.0f} s")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure blobstore beside its peers.")
+    parser.add_argument("--quick", action="store_true", help="smaller and shorter: within two minutes")
+    parser.add_argument("--only", action="append", choices=SCENARIOS, help="one scenario; may be repeated")
+    return parser.parse_args()
+
+
+def _run(scenario: str, plan: Plan) -> list[Row]:
+    _say(scenario)
+    rows = list(SCENARIOS[scenario](plan))
+    for row in rows:
+        _say(f"  {row.line}")
+    return rows
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+main()
