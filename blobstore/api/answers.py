@@ -15,6 +15,7 @@ from blobstore.core import quota
 from blobstore.core.gate import Caller
 from blobstore.core.upload import Outcome
 from blobstore.errors import BadOption, BlobstoreError
+from blobstore.failpoints import failpoint
 
 
 def upload_answer(caller: Caller, outcome: Outcome, values: Mapping[str, str]) -> Response:
@@ -26,6 +27,7 @@ def upload_answer(caller: Caller, outcome: Outcome, values: Mapping[str, str]) -
         response = jsonify(_file(outcome) | {"quota": short_quota_json(quota.read(store(), caller))})
     response.status_code = _status(outcome)
     response.headers["Location"] = f"/{outcome.file.digest}"
+    failpoint("before_reply")
     return response
 
 
