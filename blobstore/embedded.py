@@ -203,8 +203,6 @@ def _stop(cluster: Cluster) -> None:
             break
     else:
         raise EmbeddedError(f"PostgreSQL does not stop; see {cluster.log}")
-    if child := _children.pop(cluster.folder, None):
-        child.wait()
     if cluster.elsewhere.exists():
         with suppress(OSError):
             cluster.sockets.rmdir()
@@ -229,10 +227,10 @@ def _is_gone(cluster: Cluster) -> bool:
 
 def _alone(cluster: Cluster) -> int | None:
     """The lock that every process of the server shares, as a descriptor; None while any of them lives."""
-    if child := _children.get(cluster.folder):
-        child.poll()
     folder = os.open(cluster.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     if take(folder) and _postmaster(cluster) is None:
+        if child := _children.pop(cluster.folder, None):
+            child.wait()
         return folder
     os.close(folder)
     return None
