@@ -27,6 +27,8 @@ ASSETS = {
     "favicon-32x32.png": SWAGGER_UI,
 }
 """All that the page loads; nothing else of the two folders is served."""
+ASSET_SECONDS = 300
+"""Swagger UI changes the page's address at every click, and a browser then asks for the icon again."""
 PAGE_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
@@ -78,7 +80,7 @@ def asset(name: str) -> Response:
     folder = ASSETS.get(name)
     if folder is None:
         raise NotFound("the documentation has no such file")
-    response = send_from_directory(folder, name)
+    response = send_from_directory(folder, name, max_age=ASSET_SECONDS)
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response
 
