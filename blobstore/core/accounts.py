@@ -139,13 +139,9 @@ def remove_account(store: Store, name: str) -> int:
     """
     set_disabled(store, name, disabled=True)
     account = get(store, name)
-    removed = 0
-    while files := _some_files(store, account.id):
-        for file_id, digest in files:
-            removed += _remove_file(store, account.id, file_id, digest)
-    with store.database.transaction() as session:
-        keys.revoke_all(session, account.id)
-        session.execute(delete(User).where(User.id == account.id))
+    removed = _remove_files(store, account.id)
+    while not _drop(store, account.id):
+        removed += _remove_files(store, account.id)
     return removed
 
 
@@ -203,6 +199,25 @@ def _keep_an_admin(session: Session, account: Account) -> None:
     others = select(func.count()).where(User.role == "admin", User.id != account.id, ~User.disabled)
     if account.role == "admin" and not session.scalar(others):
         raise BadOption("name", f"{account.name} is the last admin; make another one first")
+
+
+def _remove_files(store: Store, owner_id: int) -> int:
+    removed = 0
+    while files := _some_files(store, owner_id):
+        for file_id, digest in files:
+            removed += _remove_file(store, owner_id, file_id, digest)
+    return removed
+
+
+def _drop(store: Store, user_id: int) -> bool:
+    """Delete the row; False when an upload that was under way has added a file meanwhile."""
+    try:
+        with store.database.transaction() as session:
+            keys.revoke_all(session, user_id)
+            session.execute(delete(User).where(User.id == user_id))
+    except IntegrityError:
+        return False
+    return True
 
 
 def _some_files(store: Store, owner_id: int) -> list[tuple[str, str]]:
