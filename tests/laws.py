@@ -229,11 +229,9 @@ def _made(tree: ast.Module) -> Iterator[str]:
 def documented(source: Source) -> list[str]:
     """Every module, and every public class and function at the top of one, has its contract."""
     found = [] if ast.get_docstring(source.tree) or not source.text else ["the module"]
-    for node in source.tree.body:
-        named = isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_")
-        if named and not ast.get_docstring(node):
-            found.append(node.name)
-    return found
+    made = (node for node in source.tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef)))
+    public = (node for node in made if not node.name.startswith("_"))
+    return found + [node.name for node in public if not ast.get_docstring(node)]
 
 
 def tests_say_why(source: Source) -> list[str]:
