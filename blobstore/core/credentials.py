@@ -13,10 +13,14 @@ import hmac
 import secrets
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
+
+from gevent.lock import BoundedSemaphore
 
 from blobstore.core import accounts, keys
 from blobstore.core.gate import ALL_SCOPES, Caller, Scope
@@ -47,6 +51,14 @@ class _Remembered:
     until: float
 
 
+@dataclass(slots=True)
+class _Turn:
+    """Requests with the same credentials that nothing is remembered of: one is judged, the others wait."""
+
+    lock: BoundedSemaphore = field(default_factory=BoundedSemaphore)
+    waiting: int = 0
+
+
 class Credentials:
     """One worker's judge of credentials, with what it remembers."""
 
@@ -56,6 +68,7 @@ class Credentials:
         self._verifier = Verifier()
         self._secret = secrets.token_bytes(32)
         self._memory: OrderedDict[bytes, _Remembered] = OrderedDict()
+        self._turns: dict[bytes, _Turn] = {}
 
     def by_password(self, name: str, password: str, address: str, *, keys_too: bool = True) -> Caller:
         """The caller behind a name or e-mail with a password, or, unless not `keys_too`, an API key in its place.
@@ -64,7 +77,7 @@ class Credentials:
         """
         if keys_too and password.startswith("bs_"):
             caller = self.by_key(password)
-            if caller.name != name.lower():
+            if not self._is_called(caller, name):
                 raise Unauthenticated("wrong name or password")
             return caller
         if not _plausible(name, password):
@@ -86,15 +99,50 @@ class Credentials:
                 keys.touch(session, key_id)
         return _caller(row, frozenset(Scope(scope) for scope in scopes), by_password=False)
 
+    def _is_called(self, caller: Caller, name: str) -> bool:
+        """Whether `name` is the caller's name or e-mail."""
+        if name.lower() == caller.name:
+            return True
+        row = self._store.database.fetch(_BY_NAME, name.casefold()) if _plausible(name, "any") else None
+        return row is not None and row[0] == caller.user_id
+
     def _fits(self, user_id: int, password_hash: str, password: str, who: tuple[str, str]) -> bool:
-        memory_key = self._memory_key(user_id, password_hash, password)
+        # With the name: else a password tried under one unknown name would be answered sooner under another one.
+        memory_key = self._memory_key(user_id, password_hash, password, who[0])
+        remembered = self._recall(memory_key)
+        if remembered and remembered.fits:
+            return True
+        with self._judged_once(memory_key):
+            return self._judge(memory_key, user_id, password_hash, password, who)
+
+    @contextmanager
+    def _judged_once(self, memory_key: bytes) -> Iterator[None]:
+        """A client may open many connections at once: they wait for the first one's verdict.
+
+        Each would count as an attempt, so that the right password ran into the limit of wrong ones.
+        """
+        turn = self._turns.setdefault(memory_key, _Turn())
+        turn.waiting += 1
+        try:
+            with turn.lock:
+                yield
+        finally:
+            turn.waiting -= 1
+            if not turn.waiting:
+                self._turns.pop(memory_key, None)
+
+    def _judge(self, memory_key: bytes, user_id: int, password_hash: str, password: str, who: tuple[str, str]) -> bool:
         remembered = self._recall(memory_key)
         if remembered and remembered.fits:
             return True
         self._count_attempt(*who)
         if remembered:
             return False
-        fits = self._verifier.verify(password_hash, password)
+        try:
+            fits = self._verifier.verify(password_hash, password)
+        except BaseException:
+            self._give_back(*who)
+            raise
         self._remember(memory_key, fits=fits)
         if fits:
             self._give_back(*who)
@@ -121,8 +169,8 @@ class Credentials:
         """An HMAC over length-prefixed fields: without the lengths two of them could be shifted into another pair."""
         mac = hmac.new(self._secret, digestmod=sha256)
         for part in parts:
-            field = str(part).encode()
-            mac.update(len(field).to_bytes(8, "big") + field)
+            encoded = str(part).encode()
+            mac.update(len(encoded).to_bytes(8, "big") + encoded)
         return mac.digest()
 
     def _recall(self, memory_key: bytes) -> _Remembered | None:
