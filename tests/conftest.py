@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +25,13 @@ from blobstore.settings import Settings, load
 PASSWORD = "password1"
 SECRET_KEY = "a test's own secret that is long enough 0123456789"
 
+WATCH = """
+import sys
+sys.stdin.read()
+from pathlib import Path
+from blobstore import embedded
+embedded.stop(Path(sys.argv[1]))
+"""
 EMPTY = """
 SET lock_timeout = '30s';
 DO $$
@@ -39,8 +48,11 @@ END $$
 def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """SQLAlchemy's address of an empty database that this test process has for itself; not durable, but fast."""
     folder = tmp_path_factory.mktemp("postgres")
+    # Its input ends with this process, also by kill -9, and then it stops the server that outlived us.
+    watcher = subprocess.Popen([sys.executable, "-c", WATCH, folder], stdin=subprocess.PIPE, start_new_session=True)
     with embedded.running(folder, "18", durable=False) as url:
         yield url
+    watcher.communicate()
     shutil.rmtree(folder)
 
 
