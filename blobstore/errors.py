@@ -15,7 +15,7 @@
     │   └── AlreadyExists
     ├── LimitExceeded            the caller's own limit
     │   ├── FileTooLarge  QuotaExceeded  BodyTooLarge  FormTooLarge
-    │   └── TooManyAttempts  TooSlow
+    │   └── TooManyAttempts  TooManyBodies  TooSlow
     └── Unavailable              our side; a retry is safe
         ├── Busy  DatabaseUnavailable  StorageUnavailable  ContentDamaged  UploadLost
         └── StorageFull
@@ -294,6 +294,13 @@ class TooManyAttempts(LimitExceeded):
     def __init__(self, retry_after_seconds: int) -> None:
         super().__init__(f"too many failed logins; try again in {retry_after_seconds} seconds")
         self.retry_after_seconds = retry_after_seconds
+
+
+class TooManyBodies(LimitExceeded):
+    """More bodies from one address than the service takes at once."""
+
+    code = "too_many_bodies"
+    retry_after_seconds: ClassVar[int] = 2
 
 
 class TooSlow(LimitExceeded):

@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import IPv6Address, ip_address
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gunicorn.http.body import ChunkedReader
 from gunicorn.http.errors import InvalidChunkSize, NoMoreData, ParseException
 
-from blobstore.errors import BadChunk, BlobstoreError, IncompleteBody, LimitExceeded
+from blobstore.errors import BadChunk, BlobstoreError, IncompleteBody, TooManyBodies
 from blobstore.wire import BodyPace, ClientGone, Wire
 
 if TYPE_CHECKING:
@@ -25,13 +25,6 @@ event loop stays short: with eight bodies by the MiB a small request took 75 ms,
 
 MAX_CHUNK_BYTES: Final = 1 << 62
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-
-class TooManyBodies(LimitExceeded):
-    """More bodies from one address than the service takes at once."""
-
-    code: ClassVar[str] = "too_many_bodies"
-    retry_after_seconds: ClassVar[int] = 2
 
 
 class Bodies:

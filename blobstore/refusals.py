@@ -11,8 +11,7 @@ from uuid import uuid4
 from gunicorn.http import errors as http
 from gunicorn.util import http_date
 
-from blobstore.errors import BlobstoreError, Invalid, TooSlow
-from blobstore.incoming import TooManyBodies
+from blobstore.errors import BlobstoreError, Invalid, TooManyBodies, TooSlow
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ import pytest
 from gevent import socket as green
 
 from blobstore import wire
-from blobstore.errors import TooSlow
-from blobstore.incoming import MIN_PIECE_BYTES, PIECE_BYTES, Bodies, TooManyBodies, network
+from blobstore.errors import TooManyBodies, TooSlow
+from blobstore.incoming import MIN_PIECE_BYTES, PIECE_BYTES, Bodies, network
 from blobstore.server import client_address
 from blobstore.wire import BodyPace, ClientGone, HeadPace, Wire
 from tests.served import Client, Server, eventually, serving
