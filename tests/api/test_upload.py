@@ -11,14 +11,13 @@ from typing import Any
 from flask.testing import FlaskClient
 
 from blobstore.core.store import Store
-from tests.api.wire import form, problem, quota, repr_digest, sha256, stored
+from tests.api.wire import EMPTY, form, problem, quota, repr_digest, sha256, stored
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 CHUNKED: dict[str, Any] = {
     "headers": {"Transfer-Encoding": "chunked"},
     "environ_overrides": {"wsgi.input_terminated": True, "CONTENT_LENGTH": ""},
 }
-EMPTY: dict[str, Any] = {"data": b"", "environ_overrides": {"CONTENT_LENGTH": "0"}}
 FILE_FIELDS = [
     "id", "sha256", "name", "folder", "size", "content_type", "visibility", "tags", "created_at", "expires_at",
     "downloads", "last_downloaded_at", "url", "short_url", "quota",

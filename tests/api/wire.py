@@ -10,6 +10,8 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 BOUNDARY = "----8f2c"
+EMPTY: dict[str, Any] = {"data": b"", "environ_overrides": {"CONTENT_LENGTH": "0"}}
+"""An empty body that says so, as the keywords of a request."""
 FORM = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
 
 
