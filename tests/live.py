@@ -16,6 +16,7 @@ from blobstore.serve import APPLICATION, HOOKS
 from tests.conftest import SECRET_KEY
 from tests.served import Client, environment, eventually
 
+SERVE = [sys.executable, "-m", "blobstore", "serve"]
 COMMAND = [sys.executable, "-m", "gunicorn", "-c", HOOKS, APPLICATION]
 
 
@@ -42,17 +43,19 @@ class Service:
 
 
 @contextmanager
-def service(data: Path, database_url: str, **settings: Any) -> Iterator[Service]:
-    """A service that is ready; killed by its own pid at the end if it still runs.
+def service(data: Path, database_url: str | None, **settings: Any) -> Iterator[Service]:
+    """A service that is ready; ended by its own pid at the end if it still runs.
 
+    Without a `database_url` it is `blobstore serve`, on the PostgreSQL that it brings.
     `settings` are environment variables; a name in small letters gets BLOBSTORE_ before it.
     """
     data.mkdir(parents=True, exist_ok=True)
     log = data / "service.log"
-    given = {"upkeep_interval_seconds": 0, "SECRET_KEY": SECRET_KEY, "DATABASE_URL": database_url, **settings}
-    with log.open("ab") as output:
+    given = {"upkeep_interval_seconds": 0, "SECRET_KEY": SECRET_KEY, "DATABASE_URL": database_url or "", **settings}
+    command = COMMAND if database_url else SERVE
+    with log.open("wb") as output:
         # Not in the repository's folder: a `.env` there must not change the tests.
-        process = subprocess.Popen(COMMAND, cwd=data, env=environment(data, **given), stdout=output, stderr=output)
+        process = subprocess.Popen(command, cwd=data, env=environment(data, **given), stdout=output, stderr=output)
     try:
         yield Service(process, _port(process, log), data, log)
     finally:

@@ -27,28 +27,29 @@ from blobstore.settings import load
 NOW = timedelta(0)
 
 
-def _caller(user_id: int) -> Caller:
+def caller(user_id: int) -> Caller:
+    """That user, with every scope and no quota."""
     return Caller(user_id, "me", "user", ALL_SCOPES, None, 0, by_password=True)
 
 
 def _upload(store: Store, *, owner: int, content: str, name: str) -> object:
     # In two pieces, so that it can die between them.
     raw = content.encode()
-    outcome = upload.upload(store, _caller(owner), [raw[:1], raw[1:]], Changes(name=name))
+    outcome = upload.upload(store, caller(owner), [raw[:1], raw[1:]], Changes(name=name))
     return outcome.file.digest.hex
 
 
 def _instant(store: Store, *, owner: int, digest: str, name: str) -> object:
-    outcome = upload.instant(store, _caller(owner), Digest(digest), Changes(name=name))
+    outcome = upload.instant(store, caller(owner), Digest(digest), Changes(name=name))
     return outcome and outcome.file.digest.hex
 
 
 def _delete(store: Store, *, owner: int, digest: str) -> object:
-    return delete.delete_content(store, _caller(owner), Digest(digest)).files
+    return delete.delete_content(store, caller(owner), Digest(digest)).files
 
 
 def _rename(store: Store, *, owner: int, file_id: str, name: str) -> object:
-    return files.change(store, _caller(owner), file_id, Changes(name=name)).name
+    return files.change(store, caller(owner), file_id, Changes(name=name)).name
 
 
 def _reap(store: Store) -> object:

@@ -1,0 +1,137 @@
+"""kill -9 of a worker, of the master, of PostgreSQL and of everything, while clients upload, delete and read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPException
+from pathlib import Path
+
+import psutil
+import pytest
+
+from blobstore import embedded
+from blobstore.app import open_store
+from blobstore.core.store import Store
+from blobstore.core.upload import upload
+from blobstore.settings import load
+from tests.children import postmaster
+from tests.conftest import SECRET_KEY
+from tests.crash.peer import caller
+from tests.live import Service, service
+from tests.races.clients import Connection, final_look, login
+from tests.races.stress import PATIENT, Hammer, tidy
+from tests.storage.contract import digest_of, sample
+
+DYING = {"workers": 2, "graceful_timeout_seconds": 5}
+"""Not patient: while PostgreSQL is away every request is answered soon."""
+TOLD = {"200", "201", "404"}
+NOT_DYING = {"workers": 2, "graceful_timeout_seconds": 5}
+"""Not patient: while PostgreSQL is away every request is answered soon."""
+TOLD = {"0", "503"}
+"""No answer at all, or one that says that nothing was promised."""
+
+
+def _workers(running: Service) -> list[psutil.Process]:
+    return list(psutil.Process(running.process.pid).children())
+
+
+def _kill(*processes: psutil.Process) -> None:
+    for process in processes:
+        process.kill()
+
+
+@contextmanager
+def _ended(processes: list[psutil.Process]) -> Iterator[None]:
+    """After the block none of them runs: what has not ended by itself is killed."""
+    yield
+    _, alive = psutil.wait_procs(processes, timeout=60)
+    _kill(*alive)
+
+
+def _judge(hammer: Hammer, running: Service, store: Store) -> None:
+    """Nobody was told what is not true, and nothing is left of what nobody was told."""
+    final_look(running.port, hammer.users, hammer.history)
+    assert list(hammer.history.violations()) == []
+    assert tidy(store) == []
+    assert {answer.rpartition(" ")[2] for answer in hammer.history.answers} <= TOLD | NOT_TOLD
+
+
+def test_a_worker_dies_before_it_answers(settings_and_store: tuple[Store, str]) -> None:
+    """If this failed, a client that got no answer and asks again would get a second file, or be charged twice."""
+    store, url = settings_and_store
+    content = sample(1000)
+    with service(store.settings.data, url, failpoints="before_reply=kill", **PATIENT) as running:
+        user = login(store, "me")
+        connection = Connection(running.port, user.key)
+        with pytest.raises((OSError, HTTPException)):
+            connection.put("x", content)
+        assert connection.ask("GET", f"/{digest_of(content)}") == (200, content)
+        connection.close()
+    again = upload(store, caller(user.user_id), [content], {"name": "x"})
+    assert not again.created
+    assert tidy(store) == []
+
+
+def test_workers_die(settings_and_store: tuple[Store, str]) -> None:
+    """If this failed, kill -9 of a worker would lose what was acknowledged, or leave what nobody has."""
+    store, url = settings_and_store
+    with service(store.settings.data, url, **PATIENT) as running:
+        hammer = Hammer(running, store, clients=8)
+        with hammer.running():
+            for _ in range(3):
+                hammer.answered(20)
+                _kill(_workers(running)[0])
+            hammer.answered(40)
+        _judge(hammer, running, store)
+
+
+def test_the_master_dies(settings_and_store: tuple[Store, str]) -> None:
+    """If this failed, kill -9 of the first process would lose what was acknowledged, or the next start would."""
+    store, url = settings_and_store
+    with service(store.settings.data, url, **PATIENT) as running:
+        hammer = Hammer(running, store, clients=8)
+        with _ended(_workers(running)), hammer.running():
+            hammer.answered(40)
+            running.process.kill()
+            hammer.answered(10)
+    with service(store.settings.data, url, **PATIENT) as again:
+        _judge(hammer, again, store)
+
+
+@pytest.fixture
+def settings_and_store(store: Store) -> tuple[Store, str]:
+    """A store that is audited in the end, and the address of its database."""
+    return store, store.settings.require_database()
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Iterator[Path]:
+    """A data folder whose PostgreSQL is stopped in the end."""
+    yield tmp_path / "data"
+    embedded.stop(tmp_path / "data")
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_postgresql_dies(data: Path, everything: bool) -> None:
+    """If this failed, kill -9 of PostgreSQL, or of all processes at once, would lose what was acknowledged."""
+    with service(data, None, **DYING) as running:
+        store = _open(data)
+        hammer = Hammer(running, store, clients=8)
+        everybody = [*_workers(running), postmaster(data)]
+        with _ended(everybody if everything else []), hammer.running():
+            hammer.answered(40)
+            _kill(postmaster(data), *(_workers(running) if everything else []))
+            if everything:
+                running.process.kill()
+            hammer.answered(10)
+    store.database.dispose()
+    with service(data, None, **PATIENT) as again:
+        store = _open(data)
+        _judge(hammer, again, store)
+        store.database.dispose()
+
+
+def _open(data: Path) -> Store:
+    given = {"DATABASE_URL": embedded.address(data), "BLOBSTORE_DATA": str(data), "SECRET_KEY": SECRET_KEY}
+    return open_store(load(given, None))

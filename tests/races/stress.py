@@ -1,0 +1,139 @@
+"""Everybody does everything at once: `python -m tests.races.stress --seconds 60`. Judged by what clients were told.
+
+Clients upload, delete, read and list the same twenty contents over HTTP while sweeps without any grace, adopts and
+verifies go on. In the end no answer may be unexplained, no request may have failed, and nothing may have leaked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+from blobstore import embedded
+from blobstore.app import open_store
+from blobstore.core import upkeep
+from blobstore.core.check import check
+from blobstore.core.store import Store
+from blobstore.database import upgrade
+from blobstore.errors import Unavailable
+from blobstore.settings import load
+from tests.conftest import SECRET_KEY
+from tests.live import Service, service
+from tests.races.clients import Client, Login, final_look, login
+from tests.races.history import History
+
+NOW = timedelta(0)
+PATIENT = {"database_timeout_seconds": 60, "POOL_TIMEOUT": 60, "workers": 2, "graceful_timeout_seconds": 5}
+"""Settings under which a slow machine is no reason to answer 503."""
+
+
+class Hammer:
+    """So many clients, four to a user, and upkeep without any grace, until `stop`."""
+
+    def __init__(self, running: Service, store: Store, clients: int, seed: int = 0) -> None:
+        self._store = store
+        self.history = History()
+        self.stop = threading.Event()
+        self.users: list[Login] = [login(store, f"user{number}") for number in range(max(clients // 4, 1))]
+        self._clients = [
+            Client(running.port, self.users[number % len(self.users)], self.history, self.stop, seed + number)
+            for number in range(clients)
+        ]
+        self._upkeep = threading.Thread(target=self._tidy)
+        self.rounds = 0
+        self.trouble: Exception | None = None
+
+    @contextmanager
+    def running(self, *, tidying: bool = True) -> Iterator[None]:
+        """They do it while the block runs; what any of them could not bear is raised at its end."""
+        threads = [*self._clients, *([self._upkeep] if tidying else [])]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self.stop.set()
+            for thread in threads:
+                thread.join()
+        for error in (self.trouble, *(client.failed for client in self._clients)):
+            if error:
+                raise error
+
+    def _tidy(self) -> None:
+        try:
+            while not self.stop.is_set():
+                self._tidy_once()
+        except Exception as error:
+            self.trouble = error
+
+    def _tidy_once(self) -> None:
+        try:
+            upkeep.sweep(self._store, NOW)
+            upkeep.adopt(self._store, NOW)
+            list(upkeep.verify(self._store))
+            self.rounds += 1
+        except Unavailable:
+            self.history.add([], "upkeep 503")
+            self.stop.wait(0.1)
+
+    def until(self, condition: Callable[[], object]) -> None:
+        """Wait for it, at most a minute."""
+        deadline = time.monotonic() + 60
+        while not condition():
+            assert time.monotonic() < deadline, f"it never came: {self.history.answers}"
+            time.sleep(0.01)
+
+    def answered(self, count: int) -> None:
+        """Wait until the clients have had so many more answers."""
+        before = self.history.answers.total()
+        self.until(lambda: self.history.answers.total() >= before + count)
+
+
+def tidy(store: Store) -> list[str]:
+    """What is wrong, and what is left after all upkeep that nobody has."""
+    found = [f"{finding.rule}: {finding.where}" for finding in check(store, deep=True)]
+    upkeep.reap(store, NOW)
+    for _ in range(2):
+        upkeep.sweep(store, NOW)
+        upkeep.adopt(store, NOW)
+    store.storage.discard_abandoned(NOW)
+    found += [f"after upkeep: {finding.rule}: {finding.where}" for finding in check(store, deep=True)]
+    found += [f"left in staging: {path}" for path in (store.settings.store / "tmp").iterdir()]
+    return found
+
+
+def main() -> int:
+    """The long run; 0 when nothing was violated."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--clients", type=int, default=32)
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, embedded.running(Path(folder), "18", durable=False) as url:
+        upgrade(url)
+        data = Path(folder, "data")
+        given = {"DATABASE_URL": url, "BLOBSTORE_DATA": str(data), "SECRET_KEY": SECRET_KEY}
+        store = open_store(load(given, None))
+        with service(data, url, **PATIENT) as running:
+            hammer = Hammer(running, store, asked.clients, asked.seed)
+            with hammer.running():
+                time.sleep(asked.seconds)
+            final_look(running.port, hammer.users, hammer.history)
+        violations = [*hammer.history.violations(), *tidy(store)]
+        violations += [f"answered {answer}" for answer in hammer.history.answers if answer[-3:] >= "500"]
+        store.database.dispose()
+    answers = ", ".join(f"{count} {answer}" for answer, count in sorted(hammer.history.answers.items()))
+    print(f"{answers}; {hammer.rounds} rounds of upkeep; {len(violations)} violations")
+    print("\n".join(violations))
+    return 1 if violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
