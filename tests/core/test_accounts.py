@@ -68,18 +68,18 @@ def test_of_many_at_once_one_gets_the_name(store: Store) -> None:
         assert sum(pool.map(attempt, range(8))) == 1
 
 
-@pytest.mark.parametrize("name", ["admin", "upload", "a" * 65, "0" * 64, "a b", ".a", "a/b", "", "ä", "a\0"])
-def test_a_name_that_is_a_path_of_ours_is_refused(store: Store, name: str) -> None:
+def test_a_name_that_is_a_path_of_ours_is_refused(store: Store) -> None:
     """A user could take the place of a route, or not be reachable by a URL."""
-    with pytest.raises(BadName):
-        accounts.add(store, name, PASSWORD)
+    for name in ("admin", "upload", "a" * 65, "0" * 64, "a b", ".a", "a/b", "", "ä", "a\0"):
+        with pytest.raises(BadName):
+            accounts.add(store, name, PASSWORD)
 
 
-@pytest.mark.parametrize("password", ["short", "", "bs_looks-like-a-key", "with a \0 in it", "a" * 1025, "ä" * 513])
-def test_a_password_that_cannot_be_used_is_refused(store: Store, password: str) -> None:
+def test_a_password_that_cannot_be_used_is_refused(store: Store) -> None:
     """The user would be made and could not log in, or could be guessed."""
-    with pytest.raises(BadOption):
-        accounts.add(store, "ann", password)
+    for password in ("short", "", "bs_looks-like-a-key", "with a \0 in it", "a" * 1025, "ä" * 513):
+        with pytest.raises(BadOption):
+            accounts.add(store, "ann", password)
     assert accounts.accounts(store) == []
 
 
@@ -89,13 +89,11 @@ def test_the_longest_password_works(store: Store) -> None:
     assert Credentials(store).by_password("ann", "ä" * 512, "a").name == "ann"
 
 
-@pytest.mark.parametrize(
-    "email", ["ann", "@files.example", "ann@", "ann@local", "a b@files.example", "a" * 251 + "@b.c"]
-)
-def test_an_address_that_is_none_is_refused(store: Store, email: str) -> None:
+def test_an_address_that_is_none_is_refused(store: Store) -> None:
     """A name of another user could be taken as an address."""
-    with pytest.raises(BadOption):
-        accounts.add(store, "ann", PASSWORD, email=email)
+    for email in ("ann", "@files.example", "ann@", "ann@local", "a b@files.example", "a" * 251 + "@b.c"):
+        with pytest.raises(BadOption):
+            accounts.add(store, "ann", PASSWORD, email=email)
 
 
 def test_the_first_admin_is_made_once(store: Store) -> None:
@@ -183,12 +181,11 @@ def test_a_quota_may_be_below_what_is_used(store: Store, user: Account) -> None:
     assert accounts.get(store, "me").quota_bytes is None
 
 
-@pytest.mark.parametrize("call", ["get", "set_password", "set_quota", "remove_account"])
-def test_nobody_is_not_found(store: Store, call: str) -> None:
+def test_nobody_is_not_found(store: Store) -> None:
     """A mistyped name would look as if it had worked."""
-    values = {"set_password": (PASSWORD,), "set_quota": (1,)}.get(call, ())
-    with pytest.raises(NotFound):
-        getattr(accounts, call)(store, "nobody", *values)
+    for call, *values in (("get",), ("set_password", PASSWORD), ("set_quota", 1), ("remove_account",)):
+        with pytest.raises(NotFound):
+            getattr(accounts, str(call))(store, "nobody", *values)
 
 
 def test_a_removed_user_harms_nobody_else(store: Store, user: Account) -> None:

@@ -1,0 +1,120 @@
+"""API keys: their form, what is kept of them, who may end them."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blobstore.core import accounts, keys
+from blobstore.core.accounts import Account
+from blobstore.core.credentials import Credentials
+from blobstore.core.gate import Scope
+from blobstore.core.ids import BASE62
+from blobstore.core.store import Store
+from blobstore.errors import BadOption, NotFound, Unauthenticated
+from tests.children import query
+from tests.conftest import PASSWORD
+
+KEY = keys.make()
+
+
+def test_a_key_has_its_form() -> None:
+    """Secret scanners would not find it."""
+    assert KEY.startswith("bs_k")
+    assert len(KEY) == 4 + 43 + 6
+    assert keys.is_well_formed(KEY)
+    assert keys.make() != KEY
+
+
+@given(st.integers(4, len(KEY) - 1), st.sampled_from(BASE62))
+def test_every_mistyped_character_is_noticed(place: int, character: str) -> None:
+    """A mistyped key would cost a query."""
+    mistyped = KEY[:place] + character + KEY[place + 1 :]
+    assert keys.is_well_formed(mistyped) == (mistyped == KEY)
+
+
+@given(st.text())
+def test_no_text_is_an_error(text: str) -> None:
+    """A strange Authorization would be an error of ours."""
+    assert not keys.is_well_formed(text)
+
+
+def test_only_the_hash_is_kept(store: Store, user: Account, database_url: str) -> None:
+    """Who reads the database, or a backup of it, could act as every user."""
+    stored, key = keys.issue(store, user.id, "laptop", [Scope.WRITE, Scope.READ, Scope.READ])
+    ((row,),) = query(database_url, "SELECT api_keys::text FROM api_keys")
+    assert key not in str(row)
+    assert key[4:47] not in str(row)
+    assert hashlib.sha256(key.encode()).hexdigest() in str(row)
+    assert (stored.name, stored.last_four, stored.scopes) == ("laptop", key[-4:], ["read", "write"])
+    assert keys.keys(store, user.id) == [stored]
+
+
+def test_a_key_has_the_scopes_of_its_issue(store: Store, user: Account) -> None:
+    """A key for reading could delete."""
+    _, key = keys.issue(store, user.id, "k", [Scope.READ, Scope.ADMIN])
+    assert Credentials(store).by_key(key).scopes == {Scope.READ}, "a user's key cannot administer"
+    boss = accounts.add(store, "boss", PASSWORD, admin=True)
+    _, key = keys.issue(store, boss.id, "k", [Scope.ADMIN])
+    assert Credentials(store).by_key(key).scopes == {Scope.ADMIN}
+
+
+def test_a_revoked_key_is_refused_at_once(store: Store, user: Account) -> None:
+    """A lost key could still be used, by this worker or another."""
+    judges = [Credentials(store), Credentials(store)]
+    kept, key = keys.issue(store, user.id, "lost", [Scope.READ])
+    for judge in judges:
+        judge.by_key(key)
+    keys.revoke(store, user.id, kept.id)
+    for judge in judges:
+        with pytest.raises(Unauthenticated):
+            judge.by_key(key)
+    assert keys.keys(store, user.id) == []
+
+
+def test_nobody_ends_another_users_key(store: Store, user: Account) -> None:
+    """Any user could lock out another one, or learn which ids there are."""
+    other = accounts.add(store, "other", PASSWORD)
+    kept, key = keys.issue(store, user.id, "k", [Scope.READ])
+    for owner_id, key_id in ((other.id, kept.id), (user.id, "nosuchid")):
+        with pytest.raises(NotFound):
+            keys.revoke(store, owner_id, key_id)
+    assert Credentials(store).by_key(key).name == "me"
+
+
+def test_an_expired_key_is_refused_by_the_databases_clock(store: Store, user: Account) -> None:
+    """A key for a day would work for ever, or as long as a worker's clock is late."""
+    now = datetime.now(UTC)
+    judge = Credentials(store)
+    _, over = keys.issue(store, user.id, "over", [Scope.READ], expires_at=now - timedelta(seconds=1))
+    _, good = keys.issue(store, user.id, "good", [Scope.READ], expires_at=now + timedelta(hours=1))
+    with pytest.raises(Unauthenticated):
+        judge.by_key(over)
+    assert judge.by_key(good).name == "me"
+
+
+def test_the_last_use_is_noted_once_a_minute(store: Store, user: Account, database_url: str) -> None:
+    """Nobody could tell an unused key, or every request would write a row."""
+    judge = Credentials(store)
+    kept, key = keys.issue(store, user.id, "k", [Scope.READ])
+    assert kept.last_used_at is None
+    judge.by_key(key)
+    first = keys.keys(store, user.id)[0].last_used_at
+    assert first is not None
+    judge.by_key(key)
+    assert keys.keys(store, user.id)[0].last_used_at == first
+    query(database_url, "UPDATE api_keys SET last_used_at = clock_timestamp() - interval '2 minutes'")
+    judge.by_key(key)
+    assert (keys.keys(store, user.id)[0].last_used_at or first) > first
+
+
+def test_a_key_without_a_name_or_a_use_is_refused(store: Store, user: Account) -> None:
+    """A list of keys could not be read, or would break a terminal."""
+    for name, scopes in (("k", []), *((name, [Scope.READ]) for name in ("", " ", "a\nb", "k" * 256))):
+        with pytest.raises(BadOption):
+            keys.issue(store, user.id, name, scopes)
+    assert keys.keys(store, user.id) == []
