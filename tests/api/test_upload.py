@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from base64 import b64encode
 from io import BytesIO
 from typing import Any
 
 from flask.testing import FlaskClient
 
-from blobstore.core.store import Store
-from tests.api.wire import EMPTY, form, problem, quota, repr_digest, sha256, stored
+from tests.api.wire import EMPTY, form, problem, quota, sha256, stored, unread
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 CHUNKED: dict[str, Any] = {
@@ -22,20 +20,6 @@ FILE_FIELDS = [
     "id", "sha256", "name", "folder", "size", "content_type", "visibility", "tags", "created_at", "expires_at",
     "downloads", "last_downloaded_at", "url", "short_url", "quota",
 ]  # fmt: skip
-
-
-class Untouchable:
-    """A body that must not be read."""
-
-    def read(self, *_: object) -> bytes:
-        raise AssertionError("the body was read")
-
-    readline = readlines = read
-
-
-def unread(length: int) -> dict[str, Any]:
-    """A body of so many bytes that fails the request when it is read."""
-    return {"environ_overrides": {"wsgi.input": Untouchable(), "CONTENT_LENGTH": str(length)}}
 
 
 def test_every_way_stores_the_same_bytes(client: FlaskClient) -> None:
@@ -124,65 +108,6 @@ def test_the_same_again_is_the_same_file(client: FlaskClient) -> None:
     assert numbers["saved"] == 2
 
 
-def test_a_declared_digest_is_compared(client: FlaskClient) -> None:
-    """A body damaged on its way would be stored although its sender said what it should be."""
-    wrong, right = sha256(b"other"), b"content"
-    b64 = b64encode(right).decode()
-    requests: list[tuple[str, str, dict[str, Any]]] = [
-        ("PUT", f"/{wrong}", {"data": right}),
-        ("POST", "/upload", {"data": right, "headers": {"X-SHA-256": wrong}}),
-        ("PUT", "/upload/x", {"data": right, "headers": {"Repr-Digest": repr_digest(b"other")}}),
-        ("POST", "/upload", {"data": right, "headers": {"Content-Digest": repr_digest(b"other")}}),
-        ("POST", "/upload", form(("sha256", None, wrong.encode()), ("file", "x", right))),
-        ("POST", "/upload", form(("file", "x", right), ("sha256", None, wrong.encode()))),
-        ("POST", "/upload", {"json": {"data": b64, "sha256": wrong}}),
-        ("POST", "/upload", {"json": {"data": b64}, "headers": {"X-SHA-256": wrong}}),
-    ]
-    for method, path, kwargs in requests:
-        found = problem(client.open(path=path, method=method, **kwargs), 409, "digest_mismatch")
-        assert (found["declared"], found["received"]) == (wrong, sha256(right))
-    assert quota(client)["files"] == 0
-    stored(client, b"other")
-    for method, path, kwargs in requests[4:]:
-        problem(client.open(path=path, method=method, **kwargs), 409, "digest_mismatch")
-    assert quota(client)["contents"] == 1
-
-
-def test_a_right_digest_is_accepted(client: FlaskClient) -> None:
-    """A sender that declares what it sends would be refused, in one of the spellings."""
-    for number, (key, value) in enumerate(
-        [
-            ("X-SHA-256", sha256),
-            ("X-SHA-256", lambda content: sha256(content).upper()),
-            ("Repr-Digest", repr_digest),
-            ("Repr-Digest", lambda content: "sha-512=:AAAA:, " + repr_digest(content)),
-            ("Content-Digest", repr_digest),
-        ]
-    ):
-        content = b"%d" % number
-        assert client.post("/upload", data=content, headers={key: value(content)}).status_code == 201
-    assert client.put("/" + sha256(b"path").upper(), data=b"path").status_code == 201
-    field = ("sha256", None, sha256(b"form").upper().encode())
-    assert client.post("/upload", **form(field, ("file", "x", b"form"))).status_code == 201
-    assert client.post("/upload", json={"data": "eA==", "sha256": sha256(b"x")}).status_code == 201
-
-
-def test_what_the_caller_has_is_not_read_again(client: FlaskClient, other: FlaskClient) -> None:
-    """A client would send what is there already; or anybody would get a file by naming its hash."""
-    stored(client, b"x" * 1000, name="a")
-    declared = {"X-SHA-256": sha256(b"x" * 1000)}
-    for answer, status in [
-        (client.put(f"/{sha256(b'x' * 1000)}", **unread(1000)), 200),
-        (client.post("/upload?name=a", headers=declared, **unread(1000)), 200),
-        (client.put("/upload/new/b", headers=declared, **unread(1000)), 201),
-        (client.put("/upload", headers={"Repr-Digest": repr_digest(b"x" * 1000)}, **unread(2 << 20)), 200),
-    ]:
-        assert answer.status_code == status, answer.text
-        assert answer.get_json()["quota"]["used"] == 1000
-    assert other.put("/upload", headers=declared, data=b"short").status_code == 409
-    assert other.put("/upload", headers=declared, data=b"x" * 1000).status_code == 201
-
-
 def test_refused_before_a_byte_is_read(client: FlaskClient, anybody: FlaskClient) -> None:
     """A client would send a whole file only to be told that it never fitted."""
     over = problem(client.put("/upload/x", **unread((1 << 20) + 1)), 413, "quota_exceeded")
@@ -216,25 +141,6 @@ def test_the_quota_is_exact(client: FlaskClient) -> None:
     assert client.post("/upload", **form(("file", "form", b"x" * (1 << 20)))).status_code == 201
     assert client.post("/upload?name=none", **EMPTY).status_code == 201
     assert (quota(client)["used"], quota(client)["free"]) == (1 << 20, 0)
-
-
-def test_options_anywhere(client: FlaskClient) -> None:
-    """What is said of a file would count in the query and not in a form or in JSON, or the other way round."""
-    wanted = {"name": "n", "folder": "/f", "visibility": "private", "expires_in": "3600", "tags": "a,b , a"}
-    fields = [(name, None, value.encode()) for name, value in wanted.items()]
-    in_json = {**wanted, "expires_in": 3600, "tags": ["a", "b"], "data": b64encode(b"3").decode()}
-    for answer in (
-        client.post("/upload", data=b"1", query_string=wanted),
-        client.post("/upload", **form(*fields[:2], ("file", "x", b"2"), *fields[2:])),
-        client.post("/upload", json=in_json),
-    ):
-        assert answer.status_code == 201, answer.text
-        file = answer.get_json()
-        assert (file["name"], file["folder"], file["visibility"], file["tags"]) == ("n", "/f", "private", ["a", "b"])
-        assert file["expires_at"] > file["created_at"]
-    moment = "2100-01-31T12:00:00Z"
-    assert stored(client, b"4", expires_at="2100-01-31T13:00:00+01:00")["expires_at"] == moment
-    assert client.post("/upload", json={"data": "", "expires_at": moment}).get_json()["expires_at"] == moment
 
 
 def test_several_files_in_one_form(client: FlaskClient) -> None:
@@ -323,39 +229,3 @@ def test_head_tells_what_an_upload_would_be_answered(client: FlaskClient, anybod
         answer = client.head("/upload", headers=headers)
         assert (answer.status_code, answer.data) == (status, b"")
     assert anybody.head("/upload").status_code == 401
-
-
-def test_names_stay_names(client: FlaskClient, store: Store) -> None:
-    """A name would become a path on the server, or change on its way (cases 44 to 51)."""
-    for path, folder, name in [
-        ("/upload/..%2F..%2Fetc/passwd", "/", "passwd"),
-        ("/upload/%2e%2e/%2e%2e/x", "/", "x"),
-        ("/upload//abs/olute", "/", "olute"),
-        ("/upload/%2Fabs", "/", "abs"),
-        ("/upload/C:%5Cdos%5Cy", "/", "y"),
-        ("/upload/caf%C3%A9/na%C3%AFve%20x", "/café", "naïve x"),
-        ("/upload/cafe%CC%81", "/", "café"),
-        ("/upload/a%E2%80%AEgnp.exe", "/", "agnp.exe"),
-        ("/upload/q?name=%22%3B%5C%2F%25", "/", "%"),
-        ("/upload/%EF%BF%BD", "/", "\ufffd"),
-    ]:
-        answer = client.put(path, data=path.encode())
-        assert answer.status_code == 201, (path, answer.text)
-        assert (answer.get_json()["folder"], answer.get_json()["name"]) == (folder, name)
-        assert client.get(f"/s/{answer.get_json()['id']}", follow_redirects=True).data == path.encode()
-    assert all(re.fullmatch("[0-9a-f]{64}", path.name) for path in store.settings.store.glob("??/*"))
-    # The test client would turn %ff in a path into U+FFFD itself.
-    raw = client.put("/upload/x", data=b"x", environ_overrides={"PATH_INFO": "/upload/\xff"})
-    problem(raw, 400, "bad_encoding")
-    for path, code in [
-        ("/upload/x?name=%ff", "bad_encoding"),
-        ("/upload/a%0ab", "bad_name"),
-        ("/upload/a%00", "bad_name"),
-        ("/upload/..", "bad_name"),
-        ("/upload/%20", "bad_name"),
-        ("/upload/x?name=", "bad_name"),
-        ("/upload/" + "x" * 256, "bad_name"),
-        ("/upload/x?folder=relative", "bad_name"),
-        ("/upload/x?name=a&name=b", "bad_option"),
-    ]:
-        problem(client.put(path, data=b"x"), 400, code)

@@ -61,3 +61,17 @@ def quota(client: FlaskClient) -> dict[str, Any]:
     """The caller's numbers."""
     found: dict[str, Any] = client.get("/api/v1/me/quota").get_json()
     return found
+
+
+class Untouchable:
+    """A body that must not be read."""
+
+    def read(self, *_: object) -> bytes:
+        raise AssertionError("the body was read")
+
+    readline = readlines = read
+
+
+def unread(length: int) -> dict[str, Any]:
+    """A body of so many bytes that fails the request when it is read."""
+    return {"environ_overrides": {"wsgi.input": Untouchable(), "CONTENT_LENGTH": str(length)}}
