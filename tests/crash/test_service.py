@@ -26,9 +26,7 @@ from tests.storage.contract import digest_of, sample
 DYING = {"workers": 2, "graceful_timeout_seconds": 5}
 """Not patient: while PostgreSQL is away every request is answered soon."""
 TOLD = {"200", "201", "404"}
-NOT_DYING = {"workers": 2, "graceful_timeout_seconds": 5}
-"""Not patient: while PostgreSQL is away every request is answered soon."""
-TOLD = {"0", "503"}
+NOT_TOLD = {"0", "503"}
 """No answer at all, or one that says that nothing was promised."""
 
 
