@@ -33,4 +33,5 @@ def store() -> Store:
 
 def base_url() -> str:
     """What links start with: BASE_URL, else the request's own scheme and host; without a slash at the end."""
-    return store().settings.base_url or request.host_url.rstrip("/")
+    # Not request.host_url: that is empty for a host with an underscore, as containers have. The door checked it.
+    return store().settings.base_url or f"{request.scheme}://{request.environ['HTTP_HOST']}"

@@ -76,7 +76,8 @@ def register(app: Flask, settings: Settings) -> None:
 def _known_hosts(settings: Settings) -> frozenset[str] | None:
     if settings.base_url is None:
         return None
-    return frozenset({urlsplit(settings.base_url).hostname or "", *LOOPBACK, *settings.allowed_hosts})
+    allowed = (name.lower() for name in settings.allowed_hosts)
+    return frozenset({urlsplit(settings.base_url).hostname or "", *LOOPBACK, *allowed})
 
 
 def _check_host(known: frozenset[str] | None) -> None:
@@ -103,5 +104,13 @@ def _check_site() -> None:
     if request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
         raise CrossSite("this request comes from another site")
     origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc != request.host:
+    if origin is not None and not _is_own(origin.lower()):
         raise CrossSite("this request comes from another origin")
+
+
+def _is_own(origin: str) -> bool:
+    """Whether the origin is the host of this request; TLS may end at a proxy, so the scheme is not compared."""
+    scheme, _, authority = origin.partition("://")
+    port = {"http": ":80", "https": ":443"}.get(scheme)
+    host: str = request.environ["HTTP_HOST"]
+    return port is not None and authority.removesuffix(port) == host.lower().removesuffix(port)
