@@ -38,13 +38,19 @@ class Span(click.ParamType[Any]):
         return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
 
 
+DEFAULT_SIZE = -1
+"""What an option of type Size has when it is not given: its own None means no limit."""
+
+
 class Size(click.ParamType[Any]):
     """A number of bytes, 10GiB, or `none` for no limit."""
 
     name = "size"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
-        if value is None or value == "none":
+        if value == DEFAULT_SIZE:
+            return DEFAULT_SIZE
+        if value == "none":
             return None
         try:
             return int(TypeAdapter(ByteSize).validate_python(value))

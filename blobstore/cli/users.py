@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import click
 from pydantic import ByteSize
 
-from blobstore.cli.base import Size, Span, open_store, plainly
+from blobstore.cli.base import DEFAULT_SIZE, Size, Span, open_store, plainly
 from blobstore.core import accounts, keys
 from blobstore.core.gate import Scope
 
@@ -21,7 +21,10 @@ def user() -> None:
 
 def _password(from_stdin: bool) -> str:
     if from_stdin:
-        return sys.stdin.readline().rstrip("\n")
+        try:
+            return sys.stdin.buffer.readline().decode().removesuffix("\n").removesuffix("\r")
+        except UnicodeDecodeError:
+            raise click.UsageError("the password on standard input is not UTF-8") from None
     entered: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
     return entered
 
@@ -30,14 +33,16 @@ def _password(from_stdin: bool) -> str:
 @click.argument("name")
 @click.option("--email")
 @click.option("--admin", is_flag=True, help="Give the role admin.")
-@click.option("--quota", type=Size(), default="", help="10GiB, or none; default BLOBSTORE_DEFAULT_QUOTA_BYTES.")
+@click.option(
+    "--quota", type=Size(), default=DEFAULT_SIZE, help="10GiB, or none; default BLOBSTORE_DEFAULT_QUOTA_BYTES."
+)
 @click.option("--password-stdin", is_flag=True, help="Read the password from the first line of standard input.")
 @plainly
-def add_user(name: str, email: str | None, admin: bool, quota: int | str | None, password_stdin: bool) -> None:
+def add_user(name: str, email: str | None, admin: bool, quota: int | None, password_stdin: bool) -> None:
     """Make a user."""
     password = _password(password_stdin)
     with open_store() as store:
-        limit = store.settings.default_quota_bytes if isinstance(quota, str) else quota
+        limit = store.settings.default_quota_bytes if quota == DEFAULT_SIZE else quota
         account = accounts.add(store, name, password, email=email, admin=admin, quota_bytes=limit)
     click.echo(f"{account.name} may log in now, with {_limit(account.quota_bytes)}")
 
