@@ -1,0 +1,286 @@
+"""The command line: what people and scripts type, and what they get."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from blobstore import __version__
+from blobstore.cli import main
+from blobstore.core import accounts, upload
+from blobstore.core.accounts import Account
+from blobstore.core.credentials import Credentials
+from blobstore.core.gate import ALL_SCOPES, Caller, Scope
+from blobstore.core.store import Store
+from blobstore.digest import Digest
+from blobstore.errors import Unauthenticated
+from tests.children import query
+from tests.conftest import PASSWORD
+from tests.served import environment
+
+LIMIT = 60
+
+
+@dataclass
+class Ran:
+    """One command: its exit code and what it printed."""
+
+    code: int
+    output: str
+    errors: str
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(store: Store, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """`run("user", "list", given="line")` is `blobstore user list` on the store of this test, within this process."""
+    monkeypatch.chdir(tmp_path)
+    for name in os.environ:
+        if name.startswith("BLOBSTORE_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("BLOBSTORE_DATA", str(store.settings.data))
+
+    def command(*arguments: str, given: str = "") -> Ran:
+        result = CliRunner().invoke(main, arguments, input=given, catch_exceptions=False)
+        return Ran(result.exit_code, result.stdout, result.stderr)
+
+    return command
+
+
+def put(store: Store, account: Account, content: bytes, *, ready: bool = True) -> Digest:
+    """Upload a file of the account."""
+    caller = Caller(account.id, account.name, "user", ALL_SCOPES, None, 0, by_password=True)
+    digest = upload.upload(store, caller, [content], {}).file.digest
+    if not ready:
+        url = store.settings.require_database()
+        query(url, "UPDATE files SET ready_at = NULL, reserved_at = now() - interval '2 hours'")
+    return digest
+
+
+def path_of(store: Store, digest: Digest) -> Path:
+    """Where the bytes are."""
+    return store.settings.store / digest.hex[:2] / digest.hex
+
+
+def test_a_user_is_made_and_may_log_in(run: Run, store: Store) -> None:
+    """Nobody could be let in."""
+    made = run("user", "add", "Ann", "--email", "ann@files.example", "--password-stdin", given=PASSWORD + "\n")
+    assert (made.code, made.output) == (0, "ann may log in now, with a quota of 10.0GiB\n")
+    assert Credentials(store).by_password("ann", PASSWORD, "a").quota_bytes == 10 << 30
+    made = run("user", "add", "boss", "--admin", "--quota", "none", "--password-stdin", given=PASSWORD)
+    assert made.output == "boss may log in now, with no quota\n"
+    assert Scope.ADMIN in Credentials(store).by_password("boss", PASSWORD, "a").scopes
+    assert run("user", "add", "small", "--quota", "5MiB", "--password-stdin", given=PASSWORD).code == 0
+    assert accounts.get(store, "small").quota_bytes == 5 << 20
+
+
+def test_a_password_is_asked_for_twice_and_not_shown(run: Run, store: Store) -> None:
+    """A mistyped password would lock the user out, or stand on the screen."""
+    assert run("user", "add", "ann", given=f"{PASSWORD}\nother one\n").code != 0
+    made = run("user", "add", "ann", given=f"{PASSWORD}\n{PASSWORD}\n")
+    assert made.code == 0
+    assert PASSWORD not in made.output
+    assert Credentials(store).by_password("ann", PASSWORD, "a").name == "ann"
+
+
+def test_a_password_keeps_its_spaces(run: Run, store: Store) -> None:
+    """A password from a file would be another one than the file's."""
+    run("user", "add", "ann", "--password-stdin", given="  two words  \r\nmore\n")
+    with pytest.raises(Unauthenticated):
+        Credentials(store).by_password("ann", "two words", "a")
+    assert Credentials(store).by_password("ann", "  two words  ", "b").name == "ann"
+
+
+def test_users_are_listed(run: Run, store: Store, user: Account) -> None:
+    """Nobody could see who uses how much."""
+    put(store, user, b"12345")
+    accounts.add(store, "zoe", PASSWORD, email="zoe@files.example", admin=True)
+    run("user", "disable", "me")
+    lines = run("user", "list").output.splitlines()
+    assert [line.split() for line in lines] == [
+        ["me", "disabled", "1", "files", "5B"],
+        ["zoe", "admin", "0", "files", "0B", "zoe@files.example"],
+    ]
+    first, second = map(json.loads, run("user", "list", "--json").output.splitlines())
+    assert (first["name"], first["used_bytes"], first["disabled"], second["role"]) == ("me", 5, True, "admin")
+    assert "password_hash" not in first
+
+
+def test_a_user_is_changed(run: Run, store: Store, user: Account) -> None:
+    """An admin could not help a user, nor stop one."""
+    said = run("user", "passwd", "me", "--password-stdin", given="another one\n").output
+    assert said == "me has a new password; the old one is refused from now on\n"
+    assert Credentials(store).by_password("me", "another one", "a").name == "me"
+    assert run("user", "quota", "me", "2GiB").output == "me has a quota of 2.0GiB\n"
+    assert run("user", "quota", "me", "none").output == "me has no quota\n"
+    assert run("user", "disable", "me").output == "me is disabled; `blobstore user enable me` undoes it\n"
+    with pytest.raises(Unauthenticated):
+        Credentials(store).by_password("me", "another one", "a")
+    assert run("user", "enable", "me").output == "me may log in again\n"
+    assert Credentials(store).by_password("me", "another one", "a").name == "me"
+
+
+def test_a_user_is_deleted_after_a_question(run: Run, store: Store, user: Account) -> None:
+    """A mistyped name would cost somebody his files."""
+    put(store, user, b"12345")
+    asked = run("user", "delete", "me", given="n\n")
+    assert asked.code == 1
+    assert "Delete me and 1 files for good? [y/N]" in asked.output
+    assert accounts.get(store, "me").file_count == 1
+    gone = run("user", "delete", "me", "--yes")
+    assert gone.output == "me is gone, with 1 files; a sweep frees the bytes that nobody else has\n"
+    assert accounts.accounts(store) == []
+
+
+def test_a_key_is_issued_listed_and_revoked(run: Run, store: Store, user: Account) -> None:
+    """A script could not get a key, or nobody could end it."""
+    issued = run("key", "issue", "me", "--name", "ci", "--scopes", "read, delete", "--expires", "30d")
+    key = issued.output.strip()
+    assert Credentials(store).by_key(key).scopes == {Scope.READ, Scope.DELETE}
+    listed = run("key", "list", "me").output
+    assert key not in listed
+    key_id, last_four, scopes, *_, label = listed.split()
+    assert (last_four, scopes, label) == (f"…{key[-4:]}", "delete,read", "ci")
+    assert run("key", "revoke", "me", key_id).output == f"{key_id} is revoked\n"
+    with pytest.raises(Unauthenticated):
+        Credentials(store).by_key(key)
+    assert run("key", "revoke", "me", key_id).code == 2
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["user", "add", "admin", "--password-stdin"], "blobstore: "),
+        (["user", "add", "a b", "--password-stdin"], "blobstore: "),
+        (["user", "add", "me", "--password-stdin"], "blobstore: there is a user with that name or e-mail already"),
+        (["user", "passwd", "nobody", "--password-stdin"], "blobstore: there is no user 'nobody'"),
+        (["user", "quota", "me", "lots"], "'lots' is not a size like 500MB or 10GiB, or none"),
+        (["key", "issue", "me", "--name", "x", "--scopes", "read,all"], "there is no scope 'all'"),
+        (
+            ["key", "issue", "me", "--name", "x", "--expires", "soon"],
+            "'soon' is not a time like 0, 90s, 30m, 24h or 30d",
+        ),
+        (["key", "list", "nobody"], "blobstore: there is no user 'nobody'"),
+        (["upkeep", "sweep", "--grace", "-1h"], "is not a time"),
+        (["upkeep", "vacuum"], "No such command"),
+    ],
+)
+def test_a_mistake_is_told_in_a_line(run: Run, user: Account, command: list[str], words: str) -> None:
+    """People would see a stack, and scripts an exit code that means success."""
+    ran = run(*command, given=PASSWORD + "\n")
+    assert ran.code == 2
+    assert words in ran.errors
+    assert "Traceback" not in ran.errors
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        ({"BLOBSTORE_WORKERS": "0", "BLOBSTORE_DATTA": "x"}, "BLOBSTORE_DATTA: there is no such setting"),
+        ({"DATABASE_URL": "postgresql://a:b@127.0.0.1:1/c"}, "blobstore: the database does not answer"),
+        ({"DATABASE_URL": ""}, "there is no blobstore here yet; `blobstore serve` makes one"),
+    ],
+)
+def test_a_wrong_environment_is_told_in_a_line(
+    run: Run, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], words: str
+) -> None:
+    """An operator would have to read a stack at night."""
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    for command in (["user", "list"], ["upkeep", "check"], ["storage", "status"]):
+        ran = run(*command)
+        assert ran.code == 2
+        assert words in ran.errors
+
+
+def test_upkeep_says_what_it_did(run: Run, store: Store, user: Account) -> None:
+    """Nobody could tell whether it works, or it would do nothing."""
+    kept = put(store, user, b"kept")
+    digest = put(store, user, b"stalled")
+    url = store.settings.require_database()
+    stalled = f"digest = '{digest}'"
+    query(url, f"UPDATE files SET ready_at = NULL, reserved_at = now() - interval '2 hours' WHERE {stalled}")
+    assert run("upkeep", "reap").output == "reaped 1 files\n"
+    assert run("upkeep", "sweep").output == "swept 0 blobs, freed 0 bytes (0 bytes)\n"
+    assert path_of(store, digest).exists()
+    assert run("upkeep", "sweep", "--grace", "0").output == "swept 1 blobs, freed 7 bytes (7 bytes)\n"
+    assert not path_of(store, digest).exists()
+    path_of(store, digest).write_bytes(b"stalled")
+    assert run("upkeep", "adopt", "--grace", "0s").output == "adopted 1 blobs\n"
+    assert run("upkeep", "run").output == "reaped 0 files, adopted 0 blobs, swept 0 blobs (0 bytes)\n"
+    assert run("upkeep", "sweep", "--grace", "0").output == "swept 1 blobs, freed 7 bytes (7 bytes)\n"
+    assert run("upkeep", "verify").output == "verified 1 blobs, 4 bytes: 0 damaged\n"
+    assert run("storage", "status").output.startswith("1 blobs, 4 bytes (4 bytes)\n")
+    assert path_of(store, kept).exists()
+
+
+@pytest.mark.unaudited
+def test_check_and_verify_tell_damage_by_their_exit_code(run: Run, store: Store, user: Account) -> None:
+    """A script that watches over the store would see success."""
+    digest = put(store, user, b"whole")
+    clean = run("upkeep", "check", "--deep")
+    assert (clean.code, clean.output) == (0, "clean\n")
+    rotten = path_of(store, digest)
+    rotten.chmod(0o640)
+    rotten.write_bytes(b"wrong")
+    assert run("upkeep", "check").code == 0, "only --deep reads the bytes"
+    found = run("upkeep", "check", "--deep", "--json")
+    assert found.code == 1
+    assert json.loads(found.output)["rule"] == "a published blob with other bytes"
+    rotten.unlink()
+    found = run("upkeep", "check")
+    assert found.code == 1
+    assert found.output == f"a published blob without bytes: {digest} at disk:{digest.hex[:2]}/{digest}\n1 findings\n"
+    ran = run("upkeep", "verify")
+    assert (ran.code, ran.output.splitlines()[-1]) == (1, "verified 1 blobs, 5 bytes: 1 damaged")
+    assert run("upkeep", "verify").code == 0, "it is known now, and not served"
+    assert run("upkeep", "check").code == 1
+
+
+def test_help_is_there_without_anything_else(tmp_path: Path) -> None:
+    """People could not find out what there is before they have a database."""
+    blobstore = [sys.executable, "-m", "blobstore"]
+    environ = environment(tmp_path, workers="none")
+    done = subprocess.run([*blobstore, "serve", "--help"], check=True, capture_output=True, text=True, env=environ)
+    assert "Usage: blobstore" in done.stdout
+    done = subprocess.run([*blobstore, "--version"], check=True, capture_output=True, text=True, env=environ)
+    assert done.stdout == f"blobstore, version {__version__}\n"
+
+
+def test_an_embedded_database_is_found_and_left_as_it_was(tmp_path: Path) -> None:
+    """Commands would not work on a laptop while no service runs, or would leave a PostgreSQL behind."""
+    environ = environment(tmp_path)
+
+    def blobstore(*arguments: str, given: str = "") -> str:
+        command = [sys.executable, "-m", "blobstore", "--data", str(tmp_path / "there"), *arguments]
+        done = subprocess.run(
+            command, check=True, capture_output=True, text=True, input=given, env=environ, cwd=tmp_path, timeout=LIMIT
+        )
+        return done.stdout
+
+    assert blobstore("db", "upgrade") == "the schema is current\n"
+    blobstore("user", "add", "ann", "--password-stdin", given=PASSWORD)
+    assert blobstore("user", "list").split()[:2] == ["ann", "user"]
+    assert not (tmp_path / "there" / "postgres" / "postmaster.pid").exists()
+
+
+def test_bytes_that_are_no_text_are_no_password(run: Run, tmp_path: Path, database_url: str) -> None:
+    """Somebody would get a stack, with his password in it."""
+    environ = environment(tmp_path, DATABASE_URL=database_url, LC_ALL="C.UTF-8")
+    command = [sys.executable, "-m", "blobstore", "user", "add", "ann", "--password-stdin"]
+    done = subprocess.run(command, check=False, capture_output=True, input=b"secret\xff\xfe99\n", env=environ)
+    assert done.returncode == 2
+    assert b"UTF-8" in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert b"secret" not in done.stderr

@@ -1,0 +1,247 @@
+"""PostgreSQL as the code asks it: what a transaction is, and what happens when the server does not answer."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy import TextClause, text
+from sqlalchemy.exc import IntegrityError
+
+from blobstore import embedded
+from blobstore.database import CommitUnknown, Database, Prepared, retrying
+from blobstore.errors import Busy, DatabaseUnavailable
+from blobstore.settings import load
+from tests.children import query, until
+from tests.served import environment
+
+ONE = Prepared("one", ("bigint",), "SELECT $1 + 1")
+END = text("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
+def connect(url: str, **given: object) -> Database:
+    """A database with these settings."""
+    return Database(url, load({name: str(value) for name, value in given.items()}, None))
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """An empty database."""
+    database = connect(database_url)
+    yield database
+    database.dispose()
+
+
+def add(name: str) -> TextClause:
+    """A statement that adds a lease."""
+    return text(f"INSERT INTO leases VALUES ('{name}', 'x', now())")
+
+
+def fail_after(_: object) -> None:
+    """Fail for a reason that is not the database's."""
+    raise ZeroDivisionError
+
+
+def names(url: str) -> list[object]:
+    """The leases, as another connection sees them."""
+    return [row[0] for row in query(url, "SELECT name FROM leases ORDER BY name")]
+
+
+def test_a_block_is_a_transaction(database: Database, database_url: str) -> None:
+    """Half of a change would stay when the other half fails."""
+    with database.transaction() as session:
+        session.execute(add("kept"))
+        assert names(database_url) == []
+    with pytest.raises(ZeroDivisionError), database.transaction() as session:
+        fail_after(session.execute(add("lost")))
+    assert names(database_url) == ["kept"]
+
+
+def test_a_broken_rule_is_told_as_it_is(database: Database, database_url: str) -> None:
+    """A name that is taken would look like an outage."""
+    with pytest.raises(IntegrityError), database.transaction() as session:
+        session.execute(text("INSERT INTO leases SELECT 'a', 'x', now() FROM generate_series(1, 2)"))
+    assert names(database_url) == []
+
+
+def test_what_is_promised_of_a_connection(database: Database) -> None:
+    """An acknowledged commit could be lost in a power cut, and the checked protocol is one for READ COMMITTED."""
+    wanted = {"synchronous_commit": "on", "TimeZone": "UTC", "transaction_isolation": "read committed"}
+    with database.transaction() as session:
+        assert {name: session.scalar(text(f"SHOW {name}")) for name in wanted} == wanted
+
+
+def test_nothing_is_connected_before_it_is_asked() -> None:
+    """The service could not start while the database is away."""
+    away = connect("postgresql+psycopg2://a:b@127.0.0.1:1/c")
+    for ask in (lambda: away.fetch(ONE, 1), lambda: away.transaction().__enter__().execute(END)):
+        with pytest.raises(DatabaseUnavailable):
+            use(away, ask)
+
+
+def use(database: Database, ask: object) -> None:
+    """Ask within a transaction's rules for errors."""
+    with database.transaction():
+        ask()  # type: ignore[operator]
+
+
+def test_a_statement_is_prepared_once_a_connection(database: Database) -> None:
+    """The hot path would parse and plan at each request, or fail at the second."""
+    assert [database.fetch(ONE, number) for number in (1, 2, 3)] == [(2,), (3,), (4,)]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda number: database.fetch(ONE, number), range(20))) == [(n + 1,) for n in range(20)]
+    assert database.fetch(Prepared("none", ("bigint",), "SELECT 1 WHERE $1 = 0"), 1) is None
+
+
+def test_a_look_survives_a_connection_that_died_unnoticed(database: Database, database_url: str) -> None:
+    """After each restart of PostgreSQL every idle connection would cost one failed request."""
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: database.fetch(ONE, number), range(8)))
+    ended = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = 'blobstore'"
+    query(database_url, ended)
+    assert database.fetch(ONE, 1) == (2,)
+    assert database.fetch(ONE, 1) == (2,)
+
+
+def end(url: str, pid: int | None) -> None:
+    """End another connection's backend."""
+    query(url, f"SELECT pg_terminate_backend({pid}, 10000)")
+
+
+def test_a_lost_commit_is_told_as_unknown(database: Database, database_url: str) -> None:
+    """An upload of which nobody knows whether it happened would be called failed, or done."""
+    with pytest.raises(CommitUnknown), database.transaction() as session:
+        end(database_url, session.scalar(text("SELECT pg_backend_pid()")))
+    with pytest.raises(DatabaseUnavailable) as raised, database.transaction() as session:
+        session.execute(END)
+    assert not isinstance(raised.value, CommitUnknown)
+    with database.transaction() as session:
+        session.execute(add("b"))
+    assert names(database_url) == ["b"]
+
+
+def test_an_exhausted_pool_is_busy(database_url: str) -> None:
+    """Requests would wait for each other for ever, or be told that the database is away."""
+    small = connect(database_url, POOL_SIZE=1, MAX_OVERFLOW=1, POOL_TIMEOUT=0.1)
+    with small.transaction() as one, small.transaction() as two:
+        assert one.scalar(text("SELECT 1")) == two.scalar(text("SELECT 1")) == 1
+        with pytest.raises(Busy):
+            small.fetch(ONE, 1)
+        with pytest.raises(Busy), small.transaction() as third:
+            third.execute(text("SELECT 1"))
+    assert small.fetch(ONE, 1) == (2,)
+    small.dispose()
+
+
+def test_a_deadlock_reaches_nobody(database: Database, database_url: str) -> None:
+    """Two deletes that cross would fail for one of the two clients."""
+    query(database_url, "INSERT INTO leases VALUES ('a', '', now()), ('b', '', now())")
+    both, over = threading.Barrier(2), threading.Event()
+    attempts: list[str] = []
+
+    @retrying
+    def cross(first: str, second: str) -> None:
+        attempts.append(first)
+        again = len(attempts) > 2
+        assert not again or over.wait(60)
+        with database.transaction() as session:
+            touch = text("UPDATE leases SET holder = holder || :by WHERE name = :name")
+            session.execute(touch, {"name": first, "by": first})
+            if not again:
+                both.wait(60)
+            session.execute(touch, {"name": second, "by": first})
+        over.set()
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(cross, "ab", "ba"))
+    assert len(attempts) == 3
+    assert {"".join(sorted(str(row[0]))) for row in query(database_url, "SELECT holder FROM leases")} == {"ab"}
+
+
+def test_a_conflict_that_does_not_end_is_busy(database: Database) -> None:
+    """A request would be tried for ever, or end in an error of ours."""
+    attempts = []
+
+    @retrying
+    def conflict() -> None:
+        attempts.append(1)
+        with database.transaction() as session:
+            session.execute(text("DO $$ BEGIN RAISE SQLSTATE '40P01'; END $$"))
+
+    with pytest.raises(Busy):
+        conflict()
+    assert len(attempts) == 3
+
+
+def test_a_server_that_goes_and_comes_is_used_again(tmp_path: Path) -> None:
+    """After an outage of PostgreSQL every node would have to be restarted."""
+    with embedded.running(tmp_path, "18", durable=False) as url:
+        database = connect(url)
+        assert database.fetch(ONE, 1) == (2,)
+        embedded.stop(tmp_path)
+        for _ in range(2):
+            with pytest.raises(DatabaseUnavailable):
+                database.fetch(ONE, 1)
+            with pytest.raises(DatabaseUnavailable), database.transaction() as session:
+                session.execute(text("SELECT 1"))
+        embedded.start(tmp_path, "18", durable=False)
+        assert database.fetch(ONE, 1) == (2,)
+        with database.transaction() as session:
+            assert session.scalar(text("SELECT 1")) == 1
+        database.dispose()
+
+
+FROZEN = """
+import atexit, os, signal
+from gevent import monkey; monkey.patch_all()
+import gevent
+from sqlalchemy import TextClause, text
+from blobstore.database import Database, Prepared, make_green
+from blobstore.errors import DatabaseUnavailable
+from blobstore.settings import load
+make_green()
+PID = Prepared("pid", ("bigint",), "SELECT pg_backend_pid() + $1")
+settings = load()
+database, frozen, ticks = Database(settings.require_database(), settings), [], []
+def tick():
+    while True:
+        ticks.append(1); gevent.sleep(0.01)
+gevent.spawn(tick)
+
+def in_a_transaction():
+    with database.transaction() as session:
+        freeze(session.scalar(text("SELECT pg_backend_pid()")))
+        session.execute(text("SELECT 1"))
+
+def in_a_look():
+    freeze(database.fetch(PID, 0)[0])
+    database.fetch(PID, 0)
+
+def freeze(pid):
+    os.kill(pid, signal.SIGSTOP); frozen.append(pid)
+
+atexit.register(lambda: [os.kill(pid, signal.SIGCONT) for pid in frozen])
+for ask in (in_a_transaction, in_a_look):
+    ticks.clear()
+    try:
+        ask()
+        print("answered")
+    except DatabaseUnavailable:
+        print("unavailable", len(ticks) > 10)
+    print(database.fetch(PID, 0)[0] not in frozen)
+"""
+
+
+def test_a_frozen_backend_ends_in_time_and_stops_nobody_else(database_url: str, tmp_path: Path) -> None:
+    """One stuck connection would hang its request for ever, or the whole worker with it."""
+    environ = environment(tmp_path, DATABASE_URL=database_url, database_timeout_seconds=1)
+    done = subprocess.run(
+        [sys.executable, "-c", FROZEN], check=False, capture_output=True, text=True, env=environ, timeout=120
+    )
+    assert done.stdout.split() == ["unavailable", "True", "True"] * 2, done.stderr
+    until(lambda: not query(database_url, "SELECT 1 FROM pg_stat_activity WHERE application_name = 'blobstore'"))
