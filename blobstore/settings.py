@@ -72,6 +72,11 @@ class Settings(BaseSettings):
     """
     base_url: str | None = Field(None, alias="BASE_URL")
     """https://files.example: what links start with. Unset: the request's own Host."""
+    content_origin: str | None = None
+    """https://content.example, a host of its own that leads here too: links to contents go there, and only there are
+    pictures and text shown rather than saved. Nothing else is answered under that host."""
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Origins, separated by commas, whose pages may use the API with a login that they ask for themselves."""
     log_file: Path | None = Field(None, alias="LOG_FILE")
     """Where the JSON lines go; unset: standard error."""
     admin_email: str | None = Field(None, alias="ADMIN_EMAIL")
@@ -127,7 +132,7 @@ class Settings(BaseSettings):
     sweep_grace_seconds: int = Field(86400, ge=0)
     """How long a blob that nobody claims keeps its bytes."""
 
-    @field_validator("allowed_hosts", mode="before")
+    @field_validator("allowed_hosts", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return _names(value)
@@ -140,7 +145,7 @@ class Settings(BaseSettings):
             raise ValueError("is ADDRESS:PORT, like 127.0.0.1:5000")
         return value
 
-    @field_validator("base_url")
+    @field_validator("base_url", "content_origin")
     @classmethod
     def _check_base_url(cls, value: str | None) -> str | None:
         if not value:
@@ -151,6 +156,11 @@ class Settings(BaseSettings):
         if parts.path not in ("", "/"):
             raise ValueError("has no path: the service lives at the root of its host")
         return value.rstrip("/")
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(cls._check_base_url(origin) or "" for origin in value)
 
     @field_validator("secret_key")
     @classmethod
@@ -166,6 +176,10 @@ class Settings(BaseSettings):
             raise ValueError("ADMIN_PASSWORD needs ADMIN_EMAIL")
         if self.allowed_hosts and not self.base_url:
             raise ValueError("BLOBSTORE_ALLOWED_HOSTS needs BASE_URL")
+        if self.content_origin and not self.base_url:
+            raise ValueError("BLOBSTORE_CONTENT_ORIGIN needs BASE_URL")
+        if self.content_origin and urlsplit(self.content_origin).netloc == urlsplit(self.base_url or "").netloc:
+            raise ValueError("BLOBSTORE_CONTENT_ORIGIN is another host than BASE_URL's")
         return self
 
     @classmethod

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Response, jsonify, request
 from werkzeug.datastructures import MIMEAccept
 
-from blobstore.api.context import base_url, store
+from blobstore.api.context import origins, store
 from blobstore.api.errors import status_of
 from blobstore.api.schemas import file_json, short_quota_json, url
 from blobstore.core import quota
@@ -73,7 +73,7 @@ def _prefers_text() -> bool:
 def _line(outcome: Outcome | BlobstoreError, plain: str) -> str:
     if isinstance(outcome, BlobstoreError):
         return f"error: {outcome.code}: {outcome.detail}"
-    return url(base_url(), outcome.file) if plain == "url" else outcome.file.digest.hex
+    return url(origins(), outcome.file) if plain == "url" else outcome.file.digest.hex
 
 
 def _lines(lines: Sequence[str]) -> Response:
@@ -87,7 +87,7 @@ def _status(outcome: Outcome | BlobstoreError) -> int:
 
 
 def _file(outcome: Outcome) -> dict[str, Any]:
-    return file_json(base_url(), outcome.file)
+    return file_json(origins(), outcome.file)
 
 
 def _each(outcome: Outcome | BlobstoreError) -> dict[str, Any]:

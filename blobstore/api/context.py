@@ -31,7 +31,26 @@ def store() -> Store:
     return parts().store
 
 
-def base_url() -> str:
-    """What links start with: BASE_URL, else the request's own scheme and host; without a slash at the end."""
+@dataclass(frozen=True)
+class Origins:
+    """What links start with, without a slash at the end: those of the service, and those to contents."""
+
+    service: str
+    content: str
+
+
+def origins() -> Origins:
+    """BASE_URL, else the request's own scheme and host; contents may have an origin of their own."""
+    settings = store().settings
+    service = settings.base_url or _origin()
+    return Origins(service, settings.content_origin or service)
+
+
+def shows_content() -> bool:
+    """Whether strangers' content may be shown by a browser at this request's origin, rather than only saved."""
+    return store().settings.content_origin in (None, _origin())
+
+
+def _origin() -> str:
     # Not request.host_url: that is empty for a host with an underscore, as containers have. The door checked it.
-    return store().settings.base_url or f"{request.scheme}://{request.environ['HTTP_HOST']}"
+    return f"{request.scheme}://{request.environ['HTTP_HOST']}"

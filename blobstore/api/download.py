@@ -8,7 +8,7 @@ from flask import Blueprint, Response, request
 from werkzeug.http import http_date
 
 from blobstore.api import auth, options
-from blobstore.api.context import parts, store
+from blobstore.api.context import parts, shows_content, store
 from blobstore.api.disposition import content_disposition
 from blobstore.api.errors import problem
 from blobstore.api.ranges import Selection, select
@@ -58,12 +58,19 @@ def _headers(found: Found, etag: str) -> dict[str, str]:
     headers = {"ETag": etag, "Accept-Ranges": "bytes", "Repr-Digest": f"sha-256=:{found.digest.base64}:"}
     if "sha-256" in request.headers.get("Want-Digest", "").lower():
         headers["Digest"] = f"SHA-256={found.digest.base64}"
+    return headers | caching(found)
+
+
+def caching(found: Found) -> dict[str, str]:
+    """Who may keep the answer and for how long, and which pages of other sites may read it."""
     if not found.public:
-        return {**headers, "Cache-Control": PRIVATE, "Vary": "Authorization"}
-    headers["Access-Control-Allow-Origin"] = "*"
-    headers["Access-Control-Expose-Headers"] = "Content-Disposition, Content-Range, ETag, Repr-Digest"
-    headers["Cross-Origin-Resource-Policy"] = "cross-origin"
-    headers["Cache-Control"] = FOREVER
+        return {"Cache-Control": PRIVATE, "Vary": "Authorization"}
+    headers = {
+        "Access-Control-Allow-Origin": "*",
+        "Access-Control-Expose-Headers": "Content-Disposition, Content-Range, ETag, Repr-Digest",
+        "Cross-Origin-Resource-Policy": "cross-origin",
+        "Cache-Control": FOREVER,
+    }
     if found.expires_at:
         left = max(int((found.expires_at - datetime.now(UTC)).total_seconds()), 0)
         headers["Cache-Control"] = f"public, max-age={left}, s-maxage={min(left, SHARED_CACHE_SECONDS)}"
@@ -72,7 +79,7 @@ def _headers(found: Found, etag: str) -> dict[str, str]:
 
 
 def _of_content(found: Found, name: str) -> dict[str, str]:
-    inline = may_be_inline(found.content_type) and not options.flag(request.args, "download")
+    inline = may_be_inline(found.content_type) and shows_content() and not options.flag(request.args, "download")
     return {
         "Content-Type": found.content_type,
         "Content-Disposition": content_disposition("inline" if inline else "attachment", name),

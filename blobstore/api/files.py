@@ -9,7 +9,7 @@ from flask import Blueprint, Response, jsonify, redirect, render_template, reque
 from werkzeug.wrappers import Response as WsgiResponse
 
 from blobstore.api import auth, body, options
-from blobstore.api.context import base_url, store
+from blobstore.api.context import origins, store
 from blobstore.api.download import answer
 from blobstore.api.schemas import FileChange, deleted_json, file_json, moment, page_json, public_json
 from blobstore.core import delete, download, files, links
@@ -27,7 +27,7 @@ def page() -> Response:
     caller = auth.somebody(Scope.READ)
     values = options.query("limit", "cursor", "folder", "recursive", "sha256", "visibility", "tag", "q")
     found = files.page(store(), caller, _filters(values), limit=options.limit(values), cursor=values.get("cursor"))
-    return jsonify(page_json(base_url(), found))
+    return jsonify(page_json(origins(), found))
 
 
 @bp.get("/api/v1/files/<file_id>")
@@ -36,7 +36,7 @@ def get(file_id: str) -> Response:
     caller = auth.somebody(Scope.READ)
     file = files.get(store(), caller, file_id)
     shape = file_json if file.owner_id == caller.user_id else public_json
-    return jsonify(shape(base_url(), file))
+    return jsonify(shape(origins(), file))
 
 
 @bp.patch("/api/v1/files/<file_id>")
@@ -44,7 +44,7 @@ def patch(file_id: str) -> Response:
     """Change the name, the folder, the visibility, the expiry or the tags."""
     caller = auth.somebody(Scope.WRITE)
     wanted = FileChange.read(body.json_object(request.environ)).model_dump(exclude_unset=True)
-    return jsonify(file_json(base_url(), files.change(store(), caller, file_id, options.changes_from_json(wanted))))
+    return jsonify(file_json(origins(), files.change(store(), caller, file_id, options.changes_from_json(wanted))))
 
 
 @bp.delete("/api/v1/files/<file_id>")
@@ -70,7 +70,7 @@ def content(file_id: str) -> Response:
 def _signed_link(caller: Caller | None, file_id: str) -> Response:
     link, expires_at = links.sign(store(), caller, file_id)
     query = urlencode({"expires": link.expires, "key": link.key_id, "signature": link.signature})
-    url = f"{base_url()}/api/v1/files/{file_id}/download?{query}"
+    url = f"{origins().service}/api/v1/files/{file_id}/download?{query}"
     return jsonify({"download_url": url, "expires_at": moment(expires_at)})
 
 
@@ -87,12 +87,12 @@ def short_link(file_id: str) -> Response | WsgiResponse:
     output = options.query("output").get("output", "file")
     file = files.get(store(), caller, file_id)
     if output == "json":
-        return jsonify(public_json(base_url(), file))
+        return jsonify(public_json(origins(), file))
     if output == "html":
-        return Response(render_template("short_link.html", file=public_json(base_url(), file)))
+        return Response(render_template("short_link.html", file=public_json(origins(), file)))
     if output != "file":
         raise BadOption("output", "is file, html or json")
-    return redirect(f"{base_url()}/{file.digest}/{quote(file.name, safe='')}", 302)
+    return redirect(f"{origins().content}/{file.digest}/{quote(file.name, safe='')}", 302)
 
 
 def _filters(values: dict[str, str]) -> files.Filters:

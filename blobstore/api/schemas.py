@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from blobstore.api.context import Origins
 from blobstore.core.accounts import Account
 from blobstore.core.delete import Deleted
 from blobstore.core.files import Page, StoredFile
@@ -92,12 +93,12 @@ def moment(when: datetime | None) -> str | None:
     return None if when is None else when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def url(base_url: str, file: StoredFile) -> str:
+def url(origins: Origins, file: StoredFile) -> str:
     """The public link of a file: its hash, with the extension of its name."""
-    return f"{base_url}/{file.digest}{extension(file.name)}"
+    return f"{origins.content}/{file.digest}{extension(file.name)}"
 
 
-def file_json(base_url: str, file: StoredFile) -> dict[str, Any]:
+def file_json(origins: Origins, file: StoredFile) -> dict[str, Any]:
     """A file as its owner sees it."""
     return {
         "id": file.id,
@@ -112,23 +113,23 @@ def file_json(base_url: str, file: StoredFile) -> dict[str, Any]:
         "expires_at": moment(file.expires_at),
         "downloads": file.downloads,
         "last_downloaded_at": moment(file.last_downloaded_at),
-        "url": url(base_url, file),
-        "short_url": f"{base_url}/s/{file.id}",
+        "url": url(origins, file),
+        "short_url": f"{origins.service}/s/{file.id}",
     }
 
 
 PUBLIC_FIELDS = ("id", "sha256", "name", "size", "content_type", "created_at", "expires_at", "url")
 
 
-def public_json(base_url: str, file: StoredFile) -> dict[str, Any]:
+def public_json(origins: Origins, file: StoredFile) -> dict[str, Any]:
     """A file as others see it: never the owner, nor where he keeps it."""
-    whole = file_json(base_url, file)
+    whole = file_json(origins, file)
     return {name: whole[name] for name in PUBLIC_FIELDS}
 
 
-def page_json(base_url: str, page: Page) -> dict[str, Any]:
+def page_json(origins: Origins, page: Page) -> dict[str, Any]:
     """One page of a list of files."""
-    return {"items": [file_json(base_url, file) for file in page.items], "next": page.next}
+    return {"items": [file_json(origins, file) for file in page.items], "next": page.next}
 
 
 def quota_json(quota: Quota) -> dict[str, Any]:

@@ -17,6 +17,9 @@ from blobstore.settings import Settings
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _SANE_ID = re.compile(r"[A-Za-z0-9._:+/=-]{1,128}")
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+)(:[0-9]{1,5})?")
+CONTENT = ("download", "descriptions")
+EXPOSED = "Content-Disposition, Content-Range, ETag, Location, Repr-Digest, Retry-After, X-Request-ID"
+ADMITTED = "Authorization, Content-Type, If-Match, If-None-Match, Range, Repr-Digest, X-Request-ID, X-SHA-256"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -53,6 +56,7 @@ def register(app: Flask, settings: Settings) -> None:
         hops = settings.trusted_proxy_hops
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     hosts = _known_hosts(settings)
+    content = urlsplit(settings.content_origin or "").netloc
 
     @app.before_request
     def _before() -> None:
@@ -61,7 +65,8 @@ def register(app: Flask, settings: Settings) -> None:
         _check_host(hosts)
         _check_path()
         if request.method not in SAFE_METHODS:
-            _check_site()
+            _check_site(settings.cors_origins)
+        _check_origin_of_content(content)
 
     @app.after_request
     def _after(response: Response) -> Response:
@@ -70,6 +75,7 @@ def register(app: Flask, settings: Settings) -> None:
             response.headers["Cache-Control"] = "no-store"
         if settings.base_url and settings.base_url.startswith("https://"):
             response.headers["Strict-Transport-Security"] = "max-age=31536000"
+        _admit_origin(response, settings.cors_origins)
         return response
 
 
@@ -77,7 +83,8 @@ def _known_hosts(settings: Settings) -> frozenset[str] | None:
     if settings.base_url is None:
         return None
     allowed = (name.lower() for name in settings.allowed_hosts)
-    return frozenset({urlsplit(settings.base_url).hostname or "", *LOOPBACK, *allowed})
+    own = {urlsplit(url or "").hostname or "" for url in (settings.base_url, settings.content_origin)}
+    return frozenset({*own, *LOOPBACK, *allowed})
 
 
 def _check_host(known: frozenset[str] | None) -> None:
@@ -99,8 +106,40 @@ def _check_path() -> None:
         raise BadEncoding("the URL is not UTF-8") from error
 
 
-def _check_site() -> None:
+def _check_origin_of_content(content: str) -> None:
+    """Under the host of contents there is nothing else: a script that got there would find no API of its origin."""
+    if content and request.environ["HTTP_HOST"].lower() == content and request.blueprint not in CONTENT:
+        raise NotFound("there are only contents under this host")
+
+
+def _admit_origin(response: Response, admitted: tuple[str, ...]) -> None:
+    """Let the pages of the listed origins read the answer (Fetch, CORS); no credentials of the browser's own."""
+    if admitted:
+        response.vary.add("Origin")
+    origin = request.headers.get("Origin")
+    if origin in admitted:
+        response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Access-Control-Expose-Headers"] = EXPOSED
+    if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
+        _answer_preflight(response, own=origin in admitted)
+
+
+def _answer_preflight(response: Response, *, own: bool) -> None:
+    """Everything for an origin of ours; for any other only what a public content may be asked."""
+    if own:
+        response.headers["Access-Control-Allow-Methods"] = response.headers.get("Allow", "")
+        response.headers["Access-Control-Allow-Headers"] = ADMITTED
+    elif "digest" in (request.view_args or {}):
+        response.headers["Access-Control-Allow-Origin"] = "*"
+        response.headers["Access-Control-Allow-Methods"] = "GET, HEAD"
+        response.headers["Access-Control-Allow-Headers"] = "If-Match, If-None-Match, If-Range, Range, Want-Digest"
+    response.headers["Access-Control-Max-Age"] = "600"
+
+
+def _check_site(admitted: tuple[str, ...]) -> None:
     """Basic is sent by a browser on its own, like a cookie: other sites may not use it. curl sends neither header."""
+    if request.headers.get("Origin") in admitted:
+        return
     if request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
         raise CrossSite("this request comes from another site")
     origin = request.headers.get("Origin")

@@ -21,6 +21,9 @@ delete delete_all admin blobs ipfs apidocs
 RESERVED: Final = frozenset(_RESERVED_WORDS.split())
 """User names that are, or may become, the first segment of a path of the service."""
 
+DESCRIPTIONS: Final = ("sha256", "meta4")
+"""After a hash in a URL these name what is said of a content, not the content."""
+
 _MAX_SENT_LENGTH = 4096
 """Characters of one name: normalising is quadratic in a run of combining marks."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -80,9 +83,13 @@ def parse_user_name(text: str) -> str:
 
 
 def extension(name: str) -> str:
-    """The extension of `name` for a URL, lower case with its dot; "" unless it is 1 to 10 ASCII letters or digits."""
+    """The extension of `name` for a URL, lower case with its dot; "" unless it is 1 to 10 ASCII letters or digits.
+
+    Those of the pages that describe a content are left out: the URL would be theirs.
+    """
     stem, _, ending = name.rpartition(".")
-    return f".{ending.lower()}" if stem.strip(".") and _EXTENSION.fullmatch(ending) else ""
+    plain = stem.strip(".") and _EXTENSION.fullmatch(ending) and ending.lower() not in DESCRIPTIONS
+    return f".{ending.lower()}" if plain else ""
 
 
 def check_text(text: str) -> None:
