@@ -37,6 +37,12 @@ T = TypeVar("T")
 
 DEADLOCK, SERIALIZATION = "40P01", "40001"
 ATTEMPTS = 3
+OPTIONS = (
+    # Not as SQLAlchemy's isolation_level: the driver would reset it, in a round trip of its own, after each `fetch`.
+    r"-c default_transaction_isolation=read\ committed "
+    "-c synchronous_commit=on -c timezone=UTC -c idle_in_transaction_session_timeout=60000"
+)
+"""What every connection promises, whatever the server's own defaults are."""
 MIGRATIONS_LOCK = 0x626C6F62
 """The advisory lock around migrations: "blob"."""
 
@@ -73,18 +79,18 @@ class Database:
         seconds = settings.database_timeout_seconds
         self.engine = create_engine(
             url,
-            isolation_level="READ COMMITTED",
             pool_size=settings.pool_size,
             max_overflow=settings.max_overflow,
             pool_timeout=settings.pool_timeout,
             pool_recycle=settings.pool_recycle,
             pool_pre_ping=settings.pool_pre_ping,
             pool_use_lifo=settings.pool_use_lifo,
+            use_native_hstore=False,
             connect_args={
                 "connection_factory": type("Connection", (extensions.connection,), {"timeout_seconds": seconds}),
                 "connect_timeout": max(2, int(seconds)),
                 "application_name": "blobstore",
-                "options": "-c synchronous_commit=on -c timezone=UTC -c idle_in_transaction_session_timeout=60000",
+                "options": OPTIONS,
             },
         )
 

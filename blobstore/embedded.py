@@ -180,6 +180,8 @@ def _launch(cluster: Cluster, alone: int, durable: bool) -> int:
     command += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     command, identity = _wrap(command, cluster.folder)
     with open_log(cluster) as log:
+        # The server will write through the same open file and move its position.
+        logged_bytes = log.tell()
         _children[cluster.folder] = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -191,7 +193,7 @@ def _launch(cluster: Cluster, alone: int, durable: bool) -> int:
             umask=0o077,
             **identity,
         )
-        return log.tell()
+    return logged_bytes
 
 
 def _stop(cluster: Cluster) -> None:

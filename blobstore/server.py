@@ -14,6 +14,7 @@ gunicorn's hooks `pre_request` and `post_request` are not called; HTTP/2 and uws
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterable
 from contextlib import nullcontext
@@ -261,7 +262,12 @@ def gunicorn_settings(settings: Settings | None = None) -> dict[str, Any]:
 
 
 def post_fork(_server: Arbiter, _worker: Any) -> None:
-    """Make the worker green before anything of the application is imported: locks made earlier would block it whole."""
+    """Make the worker green before anything of the application is imported: locks made earlier would block it whole.
+
+    Until gunicorn has set the worker's own handlers it has the master's, which would swallow a signal to stop.
+    """
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
     from gevent import monkey
 
     monkey.patch_all()

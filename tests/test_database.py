@@ -98,6 +98,14 @@ def test_a_statement_is_prepared_once_a_connection(database: Database) -> None:
     assert database.fetch(Prepared("none", ("bigint",), "SELECT 1 WHERE $1 = 0"), 1) is None
 
 
+def test_a_look_is_one_round_trip(database: Database, database_url: str) -> None:
+    """Each look would ask the server twice: leaving autocommit made the driver reset the isolation level."""
+    for number in (1, 2):
+        database.fetch(ONE, number)
+        asked = query(database_url, "SELECT query FROM pg_stat_activity WHERE application_name = 'blobstore'")
+        assert asked == [(f"EXECUTE one ({number})",)]
+
+
 def test_a_look_survives_a_connection_that_died_unnoticed(database: Database, database_url: str) -> None:
     """After each restart of PostgreSQL every idle connection would cost one failed request."""
     with ThreadPoolExecutor(4) as pool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psutil
@@ -17,9 +17,9 @@ from blobstore.core.keys import issue, revoke
 from blobstore.core.store import Store
 from tests.conftest import PASSWORD
 from tests.live import Service, service
-from tests.served import Client
+from tests.served import Client, eventually
 
-WORKERS = 4
+WORKERS, EACH = 4, 6
 
 
 @pytest.fixture(scope="module")
@@ -29,25 +29,36 @@ def live(migrated_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield running
 
 
+@contextmanager
+def suspended(processes: list[psutil.Process]) -> Iterator[None]:
+    """Processes that stand still meanwhile."""
+    try:
+        for process in processes:
+            process.suspend()
+        eventually(lambda: all(process.status() == psutil.STATUS_STOPPED for process in processes))
+        yield
+    finally:
+        for process in processes:
+            process.resume()
+
+
 class Crowd:
-    """Connections that stay open, at least two at every worker."""
+    """Connections that stay open, some at every worker in turn."""
 
     def __init__(self, live: Service, stack: ExitStack) -> None:
-        self.connections: list[Client] = []
-        while len(self.connections) < 400 and not self._everywhere(live):
-            for _ in range(8):
-                client = stack.enter_context(live.connect())
-                self.connections.append(client)
-                assert self.ask_one(client, "") == 401
-        assert self._everywhere(live)
-
-    def _everywhere(self, live: Service) -> bool:
-        """Whether each worker holds some; the peers' ports tell whose they are."""
-        ours = {client.socket.getsockname()[1] for client in self.connections}
         workers = psutil.Process(live.process.pid).children()
         assert len(workers) == WORKERS
-        held = [{found.raddr.port for found in worker.net_connections() if found.raddr} for worker in workers]
-        return all(len(ports & ours) >= 2 for ports in held)
+        held = [self._at(worker, workers, live, stack) for worker in workers]
+        self.connections = [client for turn in zip(*held, strict=True) for client in turn]
+
+    def _at(
+        self, worker: psutil.Process, workers: list[psutil.Process], live: Service, stack: ExitStack
+    ) -> list[Client]:
+        """Connections that only `worker` can have taken: the others stand still."""
+        with suspended([other for other in workers if other != worker]):
+            clients = [stack.enter_context(live.connect()) for _ in range(EACH)]
+            assert [self.ask_one(client, "") for client in clients] == [401] * EACH
+        return clients
 
     def ask_one(self, client: Client, authorization: str) -> int:
         """The status of one request on one connection."""
@@ -120,7 +131,7 @@ def test_a_disabled_user_is_refused_at_once_everywhere(crowd: Crowd, store: Stor
 def test_the_limit_of_failures_is_one_for_all_workers(crowd: Crowd, store: Store) -> None:
     """With four workers a password could be guessed four times as often."""
     accounts.add(store, "me", PASSWORD)
-    verdicts = [crowd.ask_one(client, basic("me", f"wrong{n}")) for n, client in enumerate(crowd.connections[:24])]
+    verdicts = [crowd.ask_one(client, basic("me", f"wrong{n}")) for n, client in enumerate(crowd.connections)]
     assert verdicts == [401] * 10 + [429] * (len(verdicts) - 10)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import psycopg2
@@ -32,7 +33,15 @@ def test_a_sound_service_is_ready(anybody: FlaskClient) -> None:
 
 def test_without_a_database_it_is_there_and_not_ready(data: Path) -> None:
     """A balancer would kill it for PostgreSQL's sake, or go on sending requests; a client would hang (I18)."""
-    client = application("postgresql://x:secret-password@127.0.0.1:9/x", data)
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        refuses_what_needs_a_database(
+            application(f"postgresql://x:secret-password@127.0.0.1:{nobody.getsockname()[1]}/x", data)
+        )
+
+
+def refuses_what_needs_a_database(client: FlaskClient) -> None:
+    """Assert that it is there, but refuses what needs a database, and tells nobody its password."""
     assert client.get("/health").status_code == 200
     ready = client.get("/health/ready")
     assert ready.status_code == 503

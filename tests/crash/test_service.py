@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from tests.storage.contract import digest_of, sample
 
 DYING = {"workers": 2, "graceful_timeout_seconds": 5}
 """Not patient: while PostgreSQL is away every request is answered soon."""
+ALONE = {**PATIENT, "workers": 1}
 TOLD = {"200", "201", "404"}
 NOT_TOLD = {"0", "503"}
 """No answer at all, or one that says that nothing was promised."""
@@ -36,13 +37,12 @@ def _workers(running: Service) -> list[psutil.Process]:
 
 def _kill(*processes: psutil.Process) -> None:
     for process in processes:
-        process.kill()
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
-@contextmanager
-def _ended(processes: list[psutil.Process]) -> Iterator[None]:
-    """After the block none of them runs: what has not ended by itself is killed."""
-    yield
+def _end(processes: list[psutil.Process]) -> None:
+    """None of them runs after this: what does not end by itself is killed."""
     _, alive = psutil.wait_procs(processes, timeout=60)
     _kill(*alive)
 
@@ -59,7 +59,7 @@ def test_a_worker_dies_before_it_answers(settings_and_store: tuple[Store, str]) 
     """If this failed, a client that got no answer and asks again would get a second file, or be charged twice."""
     store, url = settings_and_store
     content = sample(1000)
-    with service(store.settings.data, url, failpoints="before_reply=kill", **PATIENT) as running:
+    with service(store.settings.data, url, failpoints="before_reply=kill", **ALONE) as running:
         user = login(store, "me")
         connection = Connection(running.port, user.key)
         with pytest.raises((OSError, HTTPException)):
@@ -71,8 +71,8 @@ def test_a_worker_dies_before_it_answers(settings_and_store: tuple[Store, str]) 
     assert tidy(store) == []
 
 
-def test_workers_die(settings_and_store: tuple[Store, str]) -> None:
-    """If this failed, kill -9 of a worker would lose what was acknowledged, or leave what nobody has."""
+def test_workers_and_their_master_die(settings_and_store: tuple[Store, str]) -> None:
+    """If this failed, kill -9 of a worker, or of the first process, would lose what was acknowledged."""
     store, url = settings_and_store
     with service(store.settings.data, url, **PATIENT) as running:
         hammer = Hammer(running, store, clients=8)
@@ -81,19 +81,11 @@ def test_workers_die(settings_and_store: tuple[Store, str]) -> None:
                 hammer.answered(20)
                 _kill(_workers(running)[0])
             hammer.answered(40)
-        _judge(hammer, running, store)
-
-
-def test_the_master_dies(settings_and_store: tuple[Store, str]) -> None:
-    """If this failed, kill -9 of the first process would lose what was acknowledged, or the next start would."""
-    store, url = settings_and_store
-    with service(store.settings.data, url, **PATIENT) as running:
-        hammer = Hammer(running, store, clients=8)
-        with _ended(_workers(running)), hammer.running():
-            hammer.answered(40)
+            everybody = _workers(running)
             running.process.kill()
             hammer.answered(10)
-    with service(store.settings.data, url, **PATIENT) as again:
+        _end(everybody)
+    with service(store.settings.data, url, **ALONE) as again:
         _judge(hammer, again, store)
 
 
@@ -110,21 +102,21 @@ def data(tmp_path: Path) -> Iterator[Path]:
     embedded.stop(tmp_path / "data")
 
 
-@pytest.mark.parametrize("everything", [False, True])
-def test_postgresql_dies(data: Path, everything: bool) -> None:
-    """If this failed, kill -9 of PostgreSQL, or of all processes at once, would lose what was acknowledged."""
+def test_postgresql_and_then_everything_dies(data: Path) -> None:
+    """If this failed, kill -9 of PostgreSQL, and of all that is left, would lose what was acknowledged."""
     with service(data, None, **DYING) as running:
         store = _open(data)
         hammer = Hammer(running, store, clients=8)
-        everybody = [*_workers(running), postmaster(data)]
-        with _ended(everybody if everything else []), hammer.running():
-            hammer.answered(40)
-            _kill(postmaster(data), *(_workers(running) if everything else []))
-            if everything:
-                running.process.kill()
+        with hammer.running():
+            hammer.answered(60)
+            everybody = [*_workers(running), *postmaster(data).children()]
+            _kill(postmaster(data))
             hammer.answered(10)
+            _kill(*_workers(running))
+            running.process.kill()
+        _end(everybody)
     store.database.dispose()
-    with service(data, None, **PATIENT) as again:
+    with service(data, None, **ALONE) as again:
         store = _open(data)
         _judge(hammer, again, store)
         store.database.dispose()

@@ -1,0 +1,86 @@
+"""What workers do besides answering, in a whole service with several of them."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from blobstore.core import accounts
+from blobstore.core.store import Store
+from tests.children import query, until
+from tests.conftest import PASSWORD
+from tests.live import Service, service
+
+UPKEEP = "upkeep run"
+
+
+def upkeeps(live: Service) -> list[psutil.Process]:
+    """The rounds of upkeep that run now."""
+    found = []
+    for child in psutil.Process(live.process.pid).children(recursive=True):
+        try:
+            if " ".join(child.cmdline()).endswith(UPKEEP):
+                found.append(child)
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Path:
+    """While this file is absent, a round of upkeep stands still in its sweep."""
+    return tmp_path / "gate"
+
+
+@pytest.fixture
+def live(store: Store, database_url: str, gate: Path) -> Iterator[Service]:
+    """Three workers with upkeep every second, and the user `me`."""
+    accounts.add(store, "me", PASSWORD)
+    given = {"workers": 3, "upkeep_interval_seconds": 1, "sweep_grace_seconds": 0}
+    with service(store.settings.data, database_url, BLOBSTORE_FAILPOINTS=f"swept_mark=wait:{gate}", **given) as live:
+        yield live
+        gate.touch()
+
+
+def test_upkeep_runs_once_for_all_workers_and_frees_the_disk(
+    live: Service, store: Store, gate: Path, database_url: str
+) -> None:
+    """Every worker would hash and sweep at once, rounds would pile up, or deleted bytes would stay for ever."""
+    until(lambda: upkeeps(live))
+    renewed: set[tuple[object, ...]] = set()
+
+    def has_been_due_again() -> bool:
+        renewed.update(query(database_url, "SELECT holder, expires_at FROM leases"))
+        return len(renewed) > 3
+
+    until(has_been_due_again)
+    assert len({holder for holder, _ in renewed}) == 1
+    assert len(upkeeps(live)) == 1
+
+    with live.http("me") as client:
+        made = client.put("/upload/x", content=b"short-lived")
+        digest = made.json()["sha256"]
+        bytes_at = store.settings.store / digest[:2] / digest
+        assert bytes_at.read_bytes() == b"short-lived"
+        assert client.delete(f"/{digest}").status_code == 200
+        assert bytes_at.exists()
+        gate.touch()
+        until(lambda: not bytes_at.exists())
+        until(lambda: not query(database_url, "SELECT digest FROM blobs"))
+        assert client.get(f"/{digest}").status_code == 404
+
+
+def test_counts_are_written_before_a_worker_ends(store: Store, database_url: str) -> None:
+    """Every stop would lose the downloads of the last seconds."""
+    accounts.add(store, "me", PASSWORD)
+    with service(store.settings.data, database_url) as live:
+        with live.http("me") as client:
+            digest = client.put("/upload/x", content=b"counted").json()["sha256"]
+            for _ in range(3):
+                assert client.get(f"/{digest}").content == b"counted"
+        live.process.send_signal(signal.SIGTERM)
+        until(lambda: query(database_url, "SELECT downloads FROM files") == [(3,)])
