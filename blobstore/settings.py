@@ -21,6 +21,7 @@ SECRETS = ("DATABASE_URL", "POSTGRES_PASSWORD", "SECRET_KEY", "ADMIN_PASSWORD")
 """Each of these may come as `NAME_FILE`, the path of a file that holds it."""
 NOT_SETTINGS = ("BLOBSTORE_FAILPOINTS",)
 MIN_SECRET_LENGTH = 32
+DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 KiB, MiB, GiB = 1 << 10, 1 << 20, 1 << 30
 
 
@@ -155,7 +156,7 @@ class Settings(BaseSettings):
             raise ValueError("is http://HOST or https://HOST")
         if parts.path not in ("", "/"):
             raise ValueError("has no path: the service lives at the root of its host")
-        return value.rstrip("/")
+        return f"{parts.scheme}://{parts.netloc.lower().removesuffix(DEFAULT_PORTS[parts.scheme])}"
 
     @field_validator("cors_origins")
     @classmethod

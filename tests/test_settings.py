@@ -55,6 +55,13 @@ def test_every_mistake_is_told_at_once() -> None:
         ({"SECRET_KEY": "a" * 64}, "SECRET_KEY: needs at least 32"),
         ({"ADMIN_PASSWORD": "correct horse"}, "ADMIN_PASSWORD needs ADMIN_EMAIL"),
         ({"BLOBSTORE_ALLOWED_HOSTS": "a.example"}, "BLOBSTORE_ALLOWED_HOSTS needs BASE_URL"),
+        ({"BLOBSTORE_CONTENT_ORIGIN": "https://a.example"}, "BLOBSTORE_CONTENT_ORIGIN needs BASE_URL"),
+        (
+            {"BLOBSTORE_CONTENT_ORIGIN": "https://A.example:443/", "BASE_URL": "https://a.example"},
+            "BLOBSTORE_CONTENT_ORIGIN is another host than BASE_URL's",
+        ),
+        ({"BLOBSTORE_CORS_ORIGINS": "https://a.example, *"}, "BLOBSTORE_CORS_ORIGINS: is http://HOST or https://HOST"),
+        ({"BLOBSTORE_CORS_ORIGINS": "null"}, "BLOBSTORE_CORS_ORIGINS: is http://HOST or https://HOST"),
         ({"BLOBSTORE_MAX_FILE_BYTES": "lots"}, "BLOBSTORE_MAX_FILE_BYTES:"),
         ({"SECRET_KEY_FILE": "/nonexistent"}, "SECRET_KEY_FILE: /nonexistent cannot be read (FileNotFoundError)"),
     ],

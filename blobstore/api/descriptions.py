@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote
 from xml.etree import ElementTree as Xml
 
@@ -16,6 +17,8 @@ from blobstore.digest import Digest
 
 bp = Blueprint("descriptions", __name__)
 
+_NO_CHARACTER = re.compile("[\ufffe\uffff]")
+"""What a name may have and XML may not (Extensible Markup Language 1.0, section 2.2)."""
 METALINK = "urn:ietf:params:xml:ns:metalink"
 
 
@@ -42,7 +45,7 @@ def _described(found: Found, text: str, content_type: str) -> Response:
 
 def _metalink(found: Found) -> str:
     root = Xml.Element("metalink", xmlns=METALINK)
-    file = Xml.SubElement(root, "file", name=found.name)
+    file = Xml.SubElement(root, "file", name=_NO_CHARACTER.sub("\ufffd", found.name))
     Xml.SubElement(file, "size").text = str(found.size_bytes)
     Xml.SubElement(file, "hash", type="sha-256").text = found.digest.hex
     Xml.SubElement(file, "url").text = f"{origins().content}/{found.digest}/{quote(found.name, safe='')}"

@@ -12,7 +12,7 @@ from werkzeug.routing import BaseConverter, ValidationError
 
 from blobstore.digest import Digest
 from blobstore.errors import BadEncoding, BadHost, CrossSite, NotFound
-from blobstore.settings import Settings
+from blobstore.settings import DEFAULT_PORTS, Settings
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _SANE_ID = re.compile(r"[A-Za-z0-9._:+/=-]{1,128}")
@@ -56,7 +56,7 @@ def register(app: Flask, settings: Settings) -> None:
         hops = settings.trusted_proxy_hops
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     hosts = _known_hosts(settings)
-    content = urlsplit(settings.content_origin or "").netloc
+    content = _hosts_of(settings.content_origin)
 
     @app.before_request
     def _before() -> None:
@@ -77,6 +77,14 @@ def register(app: Flask, settings: Settings) -> None:
             response.headers["Strict-Transport-Security"] = "max-age=31536000"
         _admit_origin(response, settings.cors_origins)
         return response
+
+
+def _hosts_of(origin: str | None) -> frozenset[str]:
+    """How a Host may name an origin: the port that its scheme implies may be there."""
+    if origin is None:
+        return frozenset()
+    scheme, _, host = origin.partition("://")
+    return frozenset({host, host + DEFAULT_PORTS[scheme]})
 
 
 def _known_hosts(settings: Settings) -> frozenset[str] | None:
@@ -106,10 +114,15 @@ def _check_path() -> None:
         raise BadEncoding("the URL is not UTF-8") from error
 
 
-def _check_origin_of_content(content: str) -> None:
+def _check_origin_of_content(hosts: frozenset[str]) -> None:
     """Under the host of contents there is nothing else: a script that got there would find no API of its origin."""
-    if content and request.environ["HTTP_HOST"].lower() == content and request.blueprint not in CONTENT:
+    if request.environ["HTTP_HOST"].lower() in hosts and not _is_of_content():
         raise NotFound("there are only contents under this host")
+
+
+def _is_of_content() -> bool:
+    """Whether a content is asked for, or how it may be: OPTIONS is answered for all methods of a path at once."""
+    return request.blueprint in CONTENT or (request.method == "OPTIONS" and "digest" in (request.view_args or {}))
 
 
 def _admit_origin(response: Response, admitted: tuple[str, ...]) -> None:
@@ -150,6 +163,6 @@ def _check_site(admitted: tuple[str, ...]) -> None:
 def _is_own(origin: str) -> bool:
     """Whether the origin is the host of this request; TLS may end at a proxy, so the scheme is not compared."""
     scheme, _, authority = origin.partition("://")
-    port = {"http": ":80", "https": ":443"}.get(scheme)
+    port = DEFAULT_PORTS.get(scheme)
     host: str = request.environ["HTTP_HOST"]
     return port is not None and authority.removesuffix(port) == host.lower().removesuffix(port)

@@ -116,17 +116,6 @@ def test_other_sites_change_nothing(client: FlaskClient, store: Store) -> None:
         assert client.patch(path, json={}, headers={"Host": host, "Origin": origin}).status_code == 200
 
 
-def test_no_other_origin_may_read_what_is_private(client: FlaskClient, anybody: FlaskClient) -> None:
-    """A page of another site could read a list or a private file (case 80)."""
-    private = stored(client, b"x", visibility="private")
-    origin = {"Origin": "https://evil.example"}
-    asks = {**origin, "Access-Control-Request-Method": "DELETE", "Access-Control-Request-Headers": "authorization"}
-    answers = [client.get(path, headers=origin) for path in ("/api/v1/files", "/" + private["sha256"], "/api/v1/me")]
-    answers += [anybody.options(path, headers=asks) for path in ("/upload", "/" + private["sha256"], "/api/v1/files")]
-    for answer in answers:
-        assert not [name for name, _ in answer.headers if name.startswith("Access-Control-Allow")]
-
-
 def test_every_answer_says_whether_it_may_be_kept(client: FlaskClient, anybody: FlaskClient) -> None:
     """A cache on the way would hand one user's list or error to another."""
     stored(client, b"x")
