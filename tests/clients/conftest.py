@@ -1,0 +1,38 @@
+"""A service of one worker for the clients, and a folder for what they save."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from blobstore.settings import Settings, load
+from tests.conftest import SECRET_KEY
+from tests.live import Service, service
+
+HANG_SECONDS = 120
+
+
+@pytest.fixture(scope="module")
+def live(migrated_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The service."""
+    with service(tmp_path_factory.mktemp("live"), migrated_url) as running:
+        yield running
+
+
+@pytest.fixture
+def settings(live: Service, database_url: str) -> Settings:
+    """The settings of the service, which has no files yet."""
+    for blob in live.data.glob("store/??/*"):
+        blob.unlink()
+    return load({"DATABASE_URL": database_url, "BLOBSTORE_DATA": str(live.data), "SECRET_KEY": SECRET_KEY}, None)
+
+
+def run(folder: Path, *command: str | Path) -> str:
+    """What a client writes to standard output when it runs in `folder`, and must not fail."""
+    environ = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(folder), "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, timeout=HANG_SECONDS, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.decode()
