@@ -30,7 +30,7 @@ def page() -> Response:
     return jsonify(page_json(origins(), found))
 
 
-@bp.get("/api/v1/files/<file_id>")
+@bp.get("/api/v1/files/<id:file_id>")
 def get(file_id: str) -> Response:
     """One file of the caller's, or what others may know of a public one."""
     caller = auth.somebody(Scope.READ)
@@ -39,7 +39,7 @@ def get(file_id: str) -> Response:
     return jsonify(shape(origins(), file))
 
 
-@bp.patch("/api/v1/files/<file_id>")
+@bp.patch("/api/v1/files/<id:file_id>")
 def patch(file_id: str) -> Response:
     """Change the name, the folder, the visibility, the expiry or the tags."""
     caller = auth.somebody(Scope.WRITE)
@@ -47,7 +47,7 @@ def patch(file_id: str) -> Response:
     return jsonify(file_json(origins(), files.change(store(), caller, file_id, options.changes_from_json(wanted))))
 
 
-@bp.delete("/api/v1/files/<file_id>")
+@bp.delete("/api/v1/files/<id:file_id>")
 def delete_file(file_id: str) -> Response:
     """Delete one file; the bytes go when nobody has them any more."""
     caller = auth.somebody(Scope.DELETE)
@@ -55,7 +55,7 @@ def delete_file(file_id: str) -> Response:
     return jsonify(deleted_json(delete.delete_file(store(), caller, file_id, dry_run=dry_run)))
 
 
-@bp.get("/api/v1/files/<file_id>/download")
+@bp.get("/api/v1/files/<id:file_id>/download")
 def content(file_id: str) -> Response:
     """The bytes of one file, under its own name; or with ?mode=url a signed link to them for an hour."""
     caller = auth.anybody()
@@ -80,7 +80,7 @@ def _link(values: dict[str, str]) -> links.Link:
     return links.Link(int(values["expires"]), values.get("key", ""), values["signature"])
 
 
-@bp.get("/s/<file_id>")
+@bp.get("/s/<id:file_id>")
 def short_link(file_id: str) -> Response | WsgiResponse:
     """A redirect to the file, or what others may know of it as JSON or a page."""
     caller = auth.anybody()

@@ -31,7 +31,7 @@ def page() -> Response:
     return jsonify({"items": [key_json(key) for key in keys.keys(store(), caller.user_id)], "next": None})
 
 
-@bp.delete("/api/v1/keys/<key_id>")
+@bp.delete("/api/v1/keys/<id:key_id>")
 def revoke(key_id: str) -> Response:
     """End a key of the caller's; it is refused on the next request."""
     caller = auth.somebody(Scope.WRITE)

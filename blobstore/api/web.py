@@ -40,6 +40,12 @@ class ExtensionConverter(BaseConverter):
     regex = "[A-Za-z0-9]{1,10}"
 
 
+class IdConverter(BaseConverter):
+    """An id of ours: base62. Nothing else is looked for; PostgreSQL would fail at a NUL."""
+
+    regex = "[A-Za-z0-9]{1,64}"
+
+
 class RestConverter(BaseConverter):
     """All that is left of the path, also when it starts with a slash, which Werkzeug's `path` does not take."""
 
@@ -51,7 +57,7 @@ class RestConverter(BaseConverter):
 def register(app: Flask, settings: Settings) -> None:
     """Add the converters, the proxy's headers if there is a trusted one, and what runs around every request."""
     app.url_map.merge_slashes = False
-    app.url_map.converters.update(digest=DigestConverter, ext=ExtensionConverter, rest=RestConverter)
+    app.url_map.converters.update(digest=DigestConverter, ext=ExtensionConverter, id=IdConverter, rest=RestConverter)
     if settings.trusted_proxy_hops:
         hops = settings.trusted_proxy_hops
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
@@ -59,7 +65,7 @@ def register(app: Flask, settings: Settings) -> None:
     content = _hosts_of(settings.content_origin)
 
     @app.before_request
-    def _before() -> None:
+    def _before() -> Response | None:
         given = request.headers.get("X-Request-ID", "")
         request.environ["blobstore.request_id"] = given if _SANE_ID.fullmatch(given) else secrets.token_hex(8)
         _check_host(hosts)
@@ -67,6 +73,7 @@ def register(app: Flask, settings: Settings) -> None:
         if request.method not in SAFE_METHODS:
             _check_site(settings.cors_origins)
         _check_origin_of_content(content)
+        return _of_the_whole_service() if request.environ.get("RAW_URI") == "*" else None
 
     @app.after_request
     def _after(response: Response) -> Response:
@@ -75,8 +82,17 @@ def register(app: Flask, settings: Settings) -> None:
             response.headers["Cache-Control"] = "no-store"
         if settings.base_url and settings.base_url.startswith("https://"):
             response.headers["Strict-Transport-Security"] = "max-age=31536000"
+        if "Allow" in response.headers:
+            response.headers["Allow"] = ", ".join(sorted(response.headers["Allow"].split(", ")))
         _admit_origin(response, settings.cors_origins)
         return response
+
+
+def _of_the_whole_service() -> Response | None:
+    """`OPTIONS *` is asked of no resource (RFC 9110, section 9.3.7)."""
+    if request.method != "OPTIONS":
+        return None
+    return Response(headers={"Allow": "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"})
 
 
 def _hosts_of(origin: str | None) -> frozenset[str]:
@@ -100,6 +116,9 @@ def _check_host(known: frozenset[str] | None) -> None:
     match = _HOST.fullmatch(host)
     if match is None or (known is not None and match[1].strip("[]").lower() not in known):
         raise BadHost("this service does not go by that Host")
+    target: str = request.environ.get("RAW_URI", "/")
+    if not target.startswith(("/", "*")) and urlsplit(target).netloc.lower() != host.lower():
+        raise BadHost("the target of the request names another host than Host does (RFC 9112, section 3.2.2)")
 
 
 def _check_path() -> None:
