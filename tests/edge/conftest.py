@@ -1,0 +1,16 @@
+"""One running service for each file of tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.edge import place as edge
+
+
+@pytest.fixture(scope="module")
+def place(migrated_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[edge.Place]:
+    """The service, with the user `me` and his file ten.txt."""
+    with edge.place(tmp_path_factory.mktemp("edge"), migrated_url) as running:
+        yield running

@@ -1,0 +1,103 @@
+"""A running service with one user and one file, and whether a request left anything behind in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg2
+
+from blobstore.app import open_store
+from blobstore.core import accounts
+from blobstore.core.check import check
+from blobstore.settings import load
+from tests.conftest import EMPTY, PASSWORD, SECRET_KEY, libpq
+from tests.edge.wire import ask, exchange, read_reply
+from tests.live import Service, service
+from tests.served import eventually
+
+TEN = b"0123456789"
+DIGEST = sha256(TEN).hexdigest()
+"""The digest of the one public file, whose name is ten.txt."""
+BASE_URL = "http://files.example"
+MAX_FILE_BYTES = 20 << 20
+COUNTED = """
+SELECT (SELECT count(*) FROM files), (SELECT count(*) FROM blobs), (SELECT count(*) FROM claims),
+       (SELECT count(*) FROM api_keys), sum(used_bytes), sum(reserved_bytes), sum(logical_bytes), sum(file_count)
+FROM users
+"""
+
+
+@dataclass
+class Place:
+    """The service, its store's folder, and a connection to its database."""
+
+    live: Service
+    folder: Path
+    database: Any
+
+    @cached_property
+    def workers(self) -> list[psutil.Process]:
+        """The processes that answer."""
+        return psutil.Process(self.live.process.pid).children()
+
+    def ask(self, request: bytes, *, end: bool = False, with_body: bool = True) -> Any:
+        """The one answer to a request."""
+        return read_reply(exchange(self.live.port, request, end=end), with_body=with_body)
+
+    def kept(self) -> tuple[Any, ...]:
+        """Every row, charge and byte there is, as numbers and names."""
+        with self.database.cursor() as cursor:
+            cursor.execute(COUNTED)
+            rows: tuple[Any, ...] = cursor.fetchone()
+        return *rows, sorted(path.name for path in self.folder.glob("??/*"))
+
+    def staged(self) -> list[str]:
+        """What the workers have open in the store, and what lies in its staging folder."""
+        held = [path.name for path in self.folder.glob("tmp/*")]
+        for worker in self.workers:
+            for descriptor in Path(f"/proc/{worker.pid}/fd").iterdir():
+                with suppress(OSError):
+                    target = descriptor.readlink()
+                    if target.is_relative_to(self.folder) and not target.is_dir():
+                        held.append(str(target))
+        return held
+
+    def connections(self) -> int:
+        """How many connections of clients the workers have."""
+        found = [one for worker in self.workers for one in worker.net_connections("tcp") if one.raddr]
+        return sum(one.laddr.port == self.live.port for one in found)
+
+    def is_calm(self) -> bool:
+        """Whether nothing is staged and no client is connected."""
+        return not self.staged() and not self.connections()
+
+
+@contextmanager
+def place(folder: Path, database_url: str, **settings: Any) -> Iterator[Place]:
+    """A service with the user `me`, who has ten.txt; at the end every invariant is asked."""
+    with psycopg2.connect(libpq(database_url)) as connection, connection.cursor() as cursor:
+        cursor.execute(EMPTY)
+    connection.close()
+    database = psycopg2.connect(libpq(database_url))
+    database.autocommit = True
+    given = {"DATABASE_URL": database_url, "BLOBSTORE_DATA": str(folder), "SECRET_KEY": SECRET_KEY}
+    store = open_store(load(given, None))
+    accounts.add(store, "me", PASSWORD)
+    try:
+        with service(folder, database_url, BASE_URL=BASE_URL, max_file_bytes=MAX_FILE_BYTES, **settings) as live:
+            here = Place(live, folder / "store", database)
+            assert here.ask(ask("PUT /upload/ten.txt", body=TEN)).status == 201
+            yield here
+            eventually(here.is_calm)
+        assert list(check(store, deep=True)) == []
+        assert "Traceback" not in live.log.read_text()
+    finally:
+        store.database.dispose()
+        database.close()
