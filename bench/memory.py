@@ -7,8 +7,6 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
-
 from bench.content import Content
 from bench.large import send_form, send_raw
 from bench.loads import curl
@@ -30,9 +28,14 @@ def memory(plan: Plan) -> Iterator[Row]:
         f"download of {size}": lambda: curl(f"{server.url}/{content.sha256()}"),
     }
     _warm(plan)
+    before = {worker.pid: _reset_peak(worker.pid) for worker in server.workers()}
     for what, send in sends.items():
-        growth = _growth(server.workers(), send) / MIB
-        yield Row(f"growth of a worker, {what}", growth, "MiB", budget="≤ 16 MiB")
+        for pid in before:
+            _reset_peak(pid)
+        send()
+        # Of the worker that grew most, which is the one that had the transfer.
+        growth = max(_peak_bytes(pid) - was for pid, was in before.items())
+        yield Row(f"growth of a worker, {what}", growth / MIB, "MiB", budget="≤ 16 MiB")
     content.path.unlink()
     plan.remove_blobs()
 
@@ -46,14 +49,10 @@ def _warm(plan: Plan) -> None:
         send_form(plan.servers.blobstore, path)
 
 
-def _growth(workers: list[psutil.Process], send: Callable[[], float]) -> float:
-    """Bytes; of the worker that grew most, which is the one that had the transfer."""
-    before = {}
-    for worker in workers:
-        Path(f"/proc/{worker.pid}/clear_refs").write_text("5", encoding="ascii")
-        before[worker.pid] = _peak_bytes(worker.pid)
-    send()
-    return max(_peak_bytes(pid) - was for pid, was in before.items())
+def _reset_peak(pid: int) -> int:
+    """Forget the highest use so far; the present one."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="ascii")
+    return _peak_bytes(pid)
 
 
 def _peak_bytes(pid: int) -> int:
