@@ -165,7 +165,8 @@ class _Upload:
                 self._drop_for(session, twin.id)
             else:
                 self._ready(session)
-            if not blob.whole:
+            if not blob.whole or blob.location == location:
+                # Bytes that we replaced too: who has judged the old ones must see that they are others now.
                 blobs.vouch(session, self.digest, location, self.received.content_type)
             file_id, created = (twin.id, False) if twin and not twin.expired else (self.file_id, True)
             return Outcome(_stored(session, file_id), created)
