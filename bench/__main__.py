@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import tempfile
 import time
@@ -36,10 +37,12 @@ def main() -> None:
         plan = (Plan.quick if asked.quick else Plan.full)(servers, Path(name))
         _say("starting blobstore")
         head = machine(embedded.version_of(servers.blobstore.folder) or "?")
-        rows = [row for scenario in asked.only or SCENARIOS for row in _run(scenario, plan)]
+        found = {scenario: _run(scenario, plan) for scenario in asked.only or SCENARIOS}
         notes = [f"- {line}" for line in servers.left_out]
-    print("\n".join([head, *notes, "", table(rows)]))
+        notes += [f"- {scenario} failed and is left out" for scenario, rows in found.items() if not rows]
+    print("\n".join([head, *notes, "", table(row for rows in found.values() for row in rows)]))
     _say(f"done in {time.monotonic() - started:.0f} s")
+    sys.exit(not all(found.values()))
 
 
 def _arguments() -> argparse.Namespace:
@@ -50,8 +53,13 @@ def _arguments() -> argparse.Namespace:
 
 
 def _run(scenario: str, plan: Plan) -> list[Row]:
+    """What one scenario measured; nothing when it failed, which is no reason to lose the others."""
     _say(scenario)
-    rows = list(SCENARIOS[scenario](plan))
+    try:
+        rows = list(SCENARIOS[scenario](plan))
+    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+        _say(f"  failed: {error}")
+        return []
     for row in rows:
         _say(f"  {row.line}")
     return rows

@@ -78,7 +78,7 @@ def machine(postgres: str) -> str:
     programs = ", ".join(f"{name} {_program(command)}" for name, command in PROGRAMS.items())
     return "\n".join([
         f"- {now:%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores ({_processor()}), load {os.getloadavg()[0]:.1f} before",
-        f"- {platform.system()} {platform.release()}, Python {platform.python_version()}, PostgreSQL {postgres}",
+        f"- {platform.system()} {platform.release().partition("-")[0]}, Python {platform.python_version()}, PostgreSQL {postgres}",
         f"- {versions}",
         f"- {programs}",
     ])  # fmt: skip

@@ -8,7 +8,7 @@
     │   └── UnsupportedMediaType  UnsupportedContentEncoding
     ├── Unauthenticated          no credentials, or credentials that do not verify
     ├── Forbidden                known, but not allowed
-    │   └── InsufficientScope  CrossSite  BadSignature
+    │   └── InsufficientScope  CrossSite  BadSignature  PasswordRequired
     ├── NotFound                 not there, or not the caller's to see
     ├── Conflict
     │   ├── DigestMismatch
@@ -198,6 +198,12 @@ class BadSignature(Forbidden):
     """A signed link that is wrong, or too old."""
 
     code = "bad_signature"
+
+
+class PasswordRequired(Forbidden):
+    """Only the user himself may do this, not an API key of his."""
+
+    code = "password_required"
 
 
 class InsufficientScope(Forbidden):

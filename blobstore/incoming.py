@@ -6,12 +6,12 @@ import io
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Any, Final
 
 from gunicorn.http.body import ChunkedReader
 from gunicorn.http.errors import InvalidChunkSize, NoMoreData, ParseException
 
+from blobstore.addresses import network
 from blobstore.errors import BadChunk, BlobstoreError, IncompleteBody, TooManyBodies
 from blobstore.wire import BodyPace, ClientGone, Wire
 
@@ -55,19 +55,6 @@ class Bodies:
     def piece_bytes(self) -> int:
         """What one body may read in one turn."""
         return max(MIN_PIECE_BYTES, PIECE_BYTES // max(self._total, 1))
-
-
-def network(address: str) -> str:
-    """What counts as one client: an IPv4 address, the /64 of an IPv6 one, or the text itself when it is neither."""
-    try:
-        parsed = ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(parsed, IPv6Address):
-        if parsed.ipv4_mapped is None:
-            return parsed.exploded[:19]
-        return str(parsed.ipv4_mapped)
-    return str(parsed)
 
 
 class Body(io.RawIOBase):

@@ -32,6 +32,7 @@ from gunicorn.http.parser import RequestParser
 from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.ggevent import GeventWorker
 
+from blobstore.addresses import client_address
 from blobstore.errors import TooSlow
 from blobstore.incoming import Bodies, Body, ChunkedBody, LengthBody
 from blobstore.refusals import FAILED, HEAD_TOO_SLOW, Refusal, refusal_of
@@ -171,7 +172,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         """Whether the connection may go on."""
         response = None
         try:
-            address = client_address(request, addr, self.limits.trusted_proxy_hops)
+            address = client_address(request.headers, addr, self.limits.trusted_proxy_hops)
             with nullcontext() if request.body.arrived else self.bodies.admitted(address):
                 response, environ = wsgi.create(request, wire, addr, wire.getsockname(), self.cfg, Response)
                 self._run(request, response, environ)
@@ -217,15 +218,6 @@ class Worker(GeventWorker):  # type: ignore[misc]
         self.log.info("refused: %s %s, request %s", refusal.status.value, refusal.code, request_id)
         wire.sendall(answer)
         wire.finish()
-
-
-def client_address(request: Request, addr: Any, hops: int) -> str:
-    """The peer's address; behind `hops` proxies of ours the one that the outermost of them saw."""
-    peer = addr[0] if isinstance(addr, tuple) and addr else ""
-    if not hops:
-        return peer
-    seen = [part.strip() for name, value in request.headers if name == "X-FORWARDED-FOR" for part in value.split(",")]
-    return seen[-hops] if len(seen) >= hops else peer
 
 
 def gunicorn_settings(settings: Settings | None = None) -> dict[str, Any]:

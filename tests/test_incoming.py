@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
+from blobstore.addresses import client_address, network
 from blobstore.errors import TooManyBodies
-from blobstore.incoming import MIN_PIECE_BYTES, PIECE_BYTES, Bodies, network
-from blobstore.server import client_address
+from blobstore.incoming import MIN_PIECE_BYTES, PIECE_BYTES, Bodies
 
 
 def test_bodies_are_counted_by_address() -> None:
@@ -70,5 +68,5 @@ def test_what_is_one_client(one: str, other: str, same: bool) -> None:
 )
 def test_the_address_behind_proxies(hops: int, forwarded: list[str], address: str) -> None:
     """Otherwise a client chooses its own address, or all clients of a proxy share one."""
-    request: Any = SimpleNamespace(headers=[("HOST", "x"), *(("X-FORWARDED-FOR", value) for value in forwarded)])
-    assert client_address(request, ("1.1.1.1", 5), hops) == address
+    headers = [("HOST", "x"), *(("X-FORWARDED-FOR", value) for value in forwarded)]
+    assert client_address(headers, ("1.1.1.1", 5), hops) == address

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import binascii
 from base64 import b64decode
-from ipaddress import IPv6Address, ip_address
 
 from flask import request
 
+from blobstore.addresses import network
 from blobstore.api.context import parts
 from blobstore.core import gate
 from blobstore.core.gate import Caller, Scope
@@ -34,14 +34,8 @@ def somebody(scope: Scope) -> Caller:
 
 
 def client_address() -> str:
-    """The client's address; an IPv6 one as its /64, which is what one person has."""
-    try:
-        address = ip_address(request.remote_addr or "")
-    except ValueError:
-        return "unknown"
-    if isinstance(address, IPv6Address):
-        return str(IPv6Address(int(address) >> 64 << 64))
-    return str(address)
+    """The client's address, as the limits count it."""
+    return network(request.remote_addr or "unknown")
 
 
 def _by_scheme(scheme: str, rest: str) -> Caller:

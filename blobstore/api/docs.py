@@ -31,7 +31,7 @@ ASSET_SECONDS = 300
 """Swagger UI changes the page's address at every click, and a browser then asks for the icon again."""
 PAGE_HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
         "connect-src 'self'"
     ),
     "X-Content-Type-Options": "nosniff",

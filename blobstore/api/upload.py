@@ -20,6 +20,7 @@ from blobstore.errors import (
     BlobstoreError,
     LimitExceeded,
     MissingFile,
+    QuotaExceeded,
     UnsupportedMediaType,
 )
 
@@ -124,28 +125,41 @@ def _form(caller: Caller) -> Response:
         digest = declared.one(request.headers, values.pop("sha256", None))
         if (digest or "name" in values) and len(received) > 1:
             raise BadOption("sha256" if digest else "name", "goes with one file only")
-        declared.compare(digest, received[0].digest)
+        if isinstance(received[0], receive.Received):
+            declared.compare(digest, received[0].digest)
         given = options.changes(values)
         named: list[Changes] = [{"name": name, **given} if name else given for name in names]
         outcomes = [_keep(caller, one, changes) for one, changes in zip(received, named, strict=True)]
     return upload_answers(caller, outcomes, values)
 
 
-def _receive_form(caller: Caller, staged: ExitStack) -> tuple[list[str], list[receive.Received], dict[str, str]]:
+def _receive_form(
+    caller: Caller, staged: ExitStack
+) -> tuple[list[str], list[receive.Received | LimitExceeded], dict[str, str]]:
     names: list[str] = []
-    received: list[receive.Received] = []
+    received: list[receive.Received | LimitExceeded] = []
     fields: dict[str, str] = {}
     for part in body.parts(request.environ):
         if isinstance(part, body.Field):
             _add_field(fields, part)
         elif part.name == "file" and part.filename:
             names.append(parse_name(part.filename))
-            received.append(staged.enter_context(receive.receive(store(), caller, part.pieces)))
+            received.append(_receive_part(caller, part, staged))
         else:
             raise MissingFile("every file is a part named 'file' with a filename: curl -F file=@x …/upload")
     if not received:
         raise MissingFile("the form has no part named 'file' with a filename: curl -F file=@x …/upload")
     return names, received, fields
+
+
+def _receive_part(caller: Caller, part: body.FilePart, staged: ExitStack) -> receive.Received | LimitExceeded:
+    """One file of the form; what is over the quota is read to its end and dropped, for others may follow."""
+    try:
+        return staged.enter_context(receive.receive(store(), caller, part.pieces))
+    except QuotaExceeded as error:
+        for _ in part.pieces:
+            pass
+        return error
 
 
 def _add_field(fields: dict[str, str], part: body.Field) -> None:
@@ -158,8 +172,12 @@ def _add_field(fields: dict[str, str], part: body.Field) -> None:
     fields[part.name] = part.value
 
 
-def _keep(caller: Caller, received: receive.Received, given: Changes) -> upload.Outcome | BlobstoreError:
+def _keep(
+    caller: Caller, received: receive.Received | LimitExceeded, given: Changes
+) -> upload.Outcome | BlobstoreError:
     """One file's own outcome: the rules may refuse one of several. What is on our side fails the whole request."""
+    if isinstance(received, LimitExceeded):
+        return received
     try:
         return upload.keep(store(), caller, received, given)
     except LimitExceeded as error:

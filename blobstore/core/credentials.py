@@ -83,8 +83,8 @@ class Credentials:
         if not _plausible(name, password):
             raise Unauthenticated("wrong name or password")
         row = self._store.database.fetch(_BY_NAME, name.casefold())
-        user_id, password_hash = (row[0], row[6]) if row else (0, DECOY)
-        if not self._fits(user_id, password_hash, password, (name.casefold(), address)) or row is None or row[5]:
+        user_id, account, password_hash = (row[0], row[1], row[6]) if row else (0, name.casefold(), DECOY)
+        if not self._fits(user_id, password_hash, password, (account, address)) or row is None or row[5]:
             raise Unauthenticated("wrong name or password")
         return _caller(row, ALL_SCOPES, by_password=True)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from blobstore.errors import InsufficientScope, NotFound, Unauthenticated
+from blobstore.errors import InsufficientScope, NotFound, PasswordRequired, Unauthenticated
 
 
 class Scope(StrEnum):
@@ -55,7 +55,12 @@ def require(caller: Caller | None, scope: Scope) -> Caller:
 
 
 def delegate(caller: Caller, scopes: Iterable[Scope]) -> frozenset[Scope]:
-    """The scopes for an API key that the caller issues: never more than his own. Raises InsufficientScope."""
+    """The scopes for an API key that the caller issues: never more than his own. Raises InsufficientScope.
+
+    A key issues no keys: one that was stolen would outlive its revocation, or its end. Raises PasswordRequired.
+    """
+    if not caller.by_password:
+        raise PasswordRequired("an API key cannot issue API keys; log in with your name and password")
     wanted = frozenset(scopes)
     for scope in sorted(wanted - caller.scopes):
         raise InsufficientScope(scope)

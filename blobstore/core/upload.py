@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from sqlalchemy import insert, text, update
+from sqlalchemy import text, update
 from sqlalchemy.orm import Session
 
 from blobstore.core import blobs, files, quota
@@ -32,6 +32,10 @@ from blobstore.models import File
 from blobstore.offload import offload
 
 _ASYNCHRONOUS = text("SET LOCAL synchronous_commit = off")
+_INSERT = text("""
+INSERT INTO files (id, owner_id, digest, name, folder, visibility, expires_at, tags)
+VALUES (:id, :owner, :digest, :name, :folder, :visibility, :expires_at, CAST(:tags AS text[]))
+""")
 _READY = text("""
 UPDATE files SET ready_at = clock_timestamp() WHERE id = :id AND owner_id = :owner AND ready_at IS NULL
 """)
@@ -161,7 +165,8 @@ class _Upload:
                 self._drop_for(session, twin.id)
             else:
                 self._ready(session)
-            if not blob.whole:
+            if not blob.whole or blob.location == location:
+                # Bytes that we replaced too: who has judged the old ones must see that they are others now.
                 blobs.vouch(session, self.digest, location, self.received.content_type)
             file_id, created = (twin.id, False) if twin and not twin.expired else (self.file_id, True)
             return Outcome(_stored(session, file_id), created)
@@ -220,8 +225,9 @@ def _existing(session: Session, owner_id: int, digest: Digest, given: Changes) -
 
 def _insert(session: Session, store: Store, owner_id: int, digest: Digest, file_id: str, given: Changes) -> None:
     name, folder = _place(digest, given)
-    values = {"visibility": store.settings.default_visibility, **given, "name": name, "folder": folder}
-    session.execute(insert(File).values(id=file_id, owner_id=owner_id, digest=digest.hex, **values))
+    values = {"visibility": store.settings.default_visibility, "expires_at": None, "tags": [], **given}
+    values |= {"id": file_id, "owner": owner_id, "digest": digest.hex, "name": name, "folder": folder}
+    session.execute(_INSERT, values)
 
 
 def _stored(session: Session, file_id: str) -> StoredFile:

@@ -208,7 +208,7 @@ def test_the_page_loads_only_from_here(pages: FlaskClient, path: str) -> None:
     """The documentation would tell another host who reads it, or would not work without a way to the Internet."""
     page = pages.get(path)
     assert page.headers["Content-Security-Policy"] == (
-        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
         "connect-src 'self'"
     )
     assert page.headers["X-Frame-Options"] == "DENY"

@@ -159,9 +159,11 @@ def test_several_files_in_one_form(client: FlaskClient) -> None:
     assert (kept["status"], kept["name"]) == (201, "first")
     assert (refused["status"], refused["code"], refused["needed_bytes"]) == (413, "quota_exceeded", size)
     assert quota(client)["files"] == 3
+    large = client.post("/upload", **form(("file", "large", b"z" * (3 << 19)), ("file", "small", b"s")))
+    assert [file["status"] for file in large.get_json()["files"]] == [413, 201]
     twice = client.post("/upload", **form(("file", "p", b"same"), ("file", "q", b"same")))
     assert twice.status_code == 201
-    assert twice.get_json()["quota"]["used"] == 2 + size + 4
+    assert twice.get_json()["quota"]["used"] == 2 + size + 1 + 4
 
 
 NOT_A_FORM: list[tuple[list[tuple[str, str | None, bytes]], int, str]] = [

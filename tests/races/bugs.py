@@ -76,6 +76,11 @@ def always_whole(session: Any, *given: Any) -> Locked:
     return Locked(locked.size_bytes, locked.location, whole=locked.location is not None)
 
 
+def vouch_if_needed(session: Any, digest: Any, location: str, content_type: str) -> None:
+    if not Locked(*session.execute(_LOOK, {"digest": digest.hex}).one()).whole:
+        blobs.vouch(session, digest, location, content_type)
+
+
 def twin_before_the_lock(self: Any, location: str) -> Any:
     name, folder = upload._place(self.digest, self.given)
     with self.store.database.transaction() as session:

@@ -150,6 +150,11 @@ MUTANTS = {
         uploading.a_verifier_that_stands_still,
         "not served",
     ),
+    "record does not vouch for the bytes that it replaced": Mutant(
+        bugs.other_blobs(upload, vouch=bugs.vouch_if_needed),
+        uploading.a_verifier_slower_than_a_healing,
+        "not served",
+    ),
     "adopt takes a row over": Mutant(
         bugs.reword(blobs, "_ADOPT", "DO NOTHING", bugs.TAKE_OVER),
         uploading.an_adopter_that_stands_still,

@@ -231,6 +231,22 @@ def a_verifier_that_stands_still(world: World) -> None:
     world.audit()
 
 
+def a_verifier_slower_than_a_healing(world: World) -> None:
+    """Bytes that an upload replaced, before anybody knew of their damage, would be condemned for the old ones."""
+    me, slow = world.caller(), world.actor()
+    world.god.upload(me, ONE, name="x")
+    world.rot(ONE)
+    judged = world.stall()
+    slow.before("UPDATE blobs SET published_at = NULL, damaged_at", judged)
+    verifying = world.start(lambda: list(upkeep.verify(slow.store)))
+    judged.reached()
+    world.god.upload(me, ONE, name="y")
+    judged.go_on()
+    verifying.result()
+    world.serves(me, ONE)
+    world.audit()
+
+
 def an_adopter_that_stands_still(world: World) -> None:
     """Bytes that were uploaded while the adopter looked at them would lose their row to it."""
     me, adopter = world.caller(), world.actor()
