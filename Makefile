@@ -12,7 +12,7 @@ JOBS ?= 2
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt check bench lock install install-test clean
+.PHONY: help run test lint fmt check bench sweep lock install install-test clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -36,6 +36,9 @@ check: lint test  ## what CI does
 
 bench: install-test  ## measure (see bench/)
 	$(BIN)/python -m bench $(ARGS)
+
+sweep: install-test  ## whole and cut bodies of every kind and size over the real service; some minutes
+	$(BIN)/python -m tests.edge.sweep $(ARGS)
 
 lock:  ## resolve the dependencies anew and export them (needs poetry and poetry-plugin-export)
 	poetry lock

@@ -32,6 +32,10 @@ SELECT (SELECT count(*) FROM files), (SELECT count(*) FROM blobs), (SELECT count
        (SELECT count(*) FROM api_keys), sum(used_bytes), sum(reserved_bytes), sum(logical_bytes), sum(file_count)
 FROM users
 """
+FORGET = """
+TRUNCATE files, claims, blobs;
+UPDATE users SET used_bytes = 0, logical_bytes = 0, file_count = 0, content_count = 0;
+"""
 
 
 @dataclass
@@ -57,6 +61,13 @@ class Place:
             cursor.execute(COUNTED)
             rows: tuple[Any, ...] = cursor.fetchone()
         return *rows, sorted(path.name for path in self.folder.glob("??/*"))
+
+    def forget(self) -> None:
+        """Remove every file, as if none had ever been sent."""
+        with self.database.cursor() as cursor:
+            cursor.execute(FORGET)
+        for path in self.folder.glob("??/*"):
+            path.unlink()
 
     def staged(self) -> list[str]:
         """What the workers have open in the store, and what lies in its staging folder."""
