@@ -20,7 +20,7 @@ from tests.conftest import PASSWORD, signed_in
 
 OPEN = {"docs", "health"}
 """Blueprints that never ask who is there."""
-READERS = {("GET", "/<digest:digest>"), ("GET", "/s/<file_id>"), ("GET", "/api/v1/files/<file_id>/download")}
+READERS = {("GET", "/<digest:digest>"), ("GET", "/s/<id:file_id>"), ("GET", "/api/v1/files/<id:file_id>/download")}
 """Routes that need no login."""
 SCOPES = {
     ("HEAD", "/upload"): "write",
@@ -31,12 +31,12 @@ SCOPES = {
     ("PUT", "/<digest:digest>"): "write",
     ("DELETE", "/<digest:digest>"): "delete",
     ("GET", "/api/v1/files"): "read",
-    ("GET", "/api/v1/files/<file_id>"): "read",
-    ("PATCH", "/api/v1/files/<file_id>"): "write",
-    ("DELETE", "/api/v1/files/<file_id>"): "delete",
+    ("GET", "/api/v1/files/<id:file_id>"): "read",
+    ("PATCH", "/api/v1/files/<id:file_id>"): "write",
+    ("DELETE", "/api/v1/files/<id:file_id>"): "delete",
     ("GET", "/api/v1/keys"): "read",
     ("POST", "/api/v1/keys"): "write",
-    ("DELETE", "/api/v1/keys/<key_id>"): "write",
+    ("DELETE", "/api/v1/keys/<id:key_id>"): "write",
     ("GET", "/api/v1/me"): "read",
     ("GET", "/api/v1/me/quota"): "read",
     ("POST", "/api/v1/auth/password"): "write",
@@ -59,7 +59,7 @@ def routes(app: Flask) -> Iterator[tuple[str, str, str]]:
     for rule in app.url_map.iter_rules():
         if rule.endpoint.partition(".")[0] not in OPEN:
             path = rule.rule.replace("<digest:digest>", "0" * 64).replace("<ext:_ext>", "png")
-            for part in ("file_id", "key_id", "name", "rest:path"):
+            for part in ("id:file_id", "id:key_id", "name", "rest:path"):
                 path = path.replace(f"<{part}>", "abcdefgh")
             own = (rule.methods or set()) - {"OPTIONS"} - ({"HEAD"} if "GET" in (rule.methods or ()) else set())
             for method in sorted(own):
@@ -91,7 +91,7 @@ def test_every_route_asks_for_credentials(app: Flask, anybody: FlaskClient, user
     asked = set()
     for method, rule, path in routes(app):
         asked.add((method, rule))
-        if ("GET", rule.partition(".<ext")[0].removesuffix("/<name>")) in READERS and method == "GET":
+        if ("GET", rule.partition(".")[0].removesuffix("/<name>")) in READERS and method == "GET":
             assert anybody.get(path).status_code == 404
             continue
         scope = SCOPES[method, rule]
