@@ -66,7 +66,10 @@ def content(file_id: str) -> Response:
 def _bytes_or_link(file_id: str) -> Response:
     caller = auth.anybody()
     values = options.query("mode", "download", "expires", "key", "signature")
-    if values.get("mode", "url" if request.accept_mimetypes.best == "application/json" else "") == "url":
+    mode = values.get("mode", "url" if request.accept_mimetypes.best == "application/json" else "file")
+    if mode not in ("file", "url"):
+        raise BadOption("mode", "is file or url")
+    if mode == "url":
         return _signed_link(caller, file_id)
     if caller is None and "signature" in values:
         return answer(download.find_content(store(), links.opened(store(), file_id, _link(values))))

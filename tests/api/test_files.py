@@ -241,3 +241,12 @@ def test_a_signed_link(client: FlaskClient, anybody: FlaskClient, store: Store) 
     problem(anybody.delete(f"/api/v1/files/{file['id']}?{query}"), 401, "invalid_credentials")
     expire(store, file)
     problem(anybody.get(link), 404, "not_found")
+
+
+def test_the_mode_of_a_download_is_one_of_two(client: FlaskClient) -> None:
+    """A typing error in `mode=url` would send the whole file to a program that waits for a link."""
+    path = f"/api/v1/files/{stored(client, b'x', name='x')['id']}/download"
+    assert client.get(path + "?mode=file", headers={"Accept": "application/json"}).data == b"x"
+    assert "download_url" in client.get(path + "?mode=url").get_json()
+    for mode in ("", "URL", "link", "json"):
+        problem(client.get(f"{path}?mode={mode}"), 400, "bad_option")
