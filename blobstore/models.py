@@ -168,6 +168,15 @@ class RateLimit(Base):
     expires_at: Mapped[datetime]
 
 
+class KnownStorage(Base):
+    """The storage that belongs to this database. Written by core/identity.py."""
+
+    __tablename__ = "storages"
+
+    backend: Mapped[str] = mapped_column(primary_key=True)
+    identity: Mapped[str]
+
+
 class Lease(Base):
     """Who does a job that must be done once among all workers and nodes, and until when. Written by core/lease.py."""
 

@@ -47,6 +47,7 @@ WRITERS = {
     "api_keys": ("core/keys.py",),
     "rate_limits": ("core/limits.py",),
     "leases": ("core/lease.py",),
+    "storages": ("core/identity.py",),
 }
 COUNTERS = frozenset({"used_bytes", "reserved_bytes", "logical_bytes", "file_count", "content_count"})
 MODELS = {
@@ -57,6 +58,7 @@ MODELS = {
     "ApiKey": "api_keys",
     "RateLimit": "rate_limits",
     "Lease": "leases",
+    "KnownStorage": "storages",
 }
 _WRITES = re.compile(r"\b(?:INSERT\s+INTO|DELETE\s+FROM|TRUNCATE|UPDATE)\s+(?!OF\b|SKIP\b|SET\b)([a-z_]+)")
 

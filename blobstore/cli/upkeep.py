@@ -15,7 +15,7 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from blobstore.cli.base import FINDINGS, Span, open_store, plainly
-from blobstore.core import check, upkeep
+from blobstore.core import check, identity, upkeep
 from blobstore.settings import Settings
 
 
@@ -114,7 +114,7 @@ def run() -> None:
 
 @click.group()
 def storage() -> None:
-    """Storage: status."""
+    """Storage: status, accept."""
 
 
 @storage.command()
@@ -127,3 +127,13 @@ def status() -> None:
     click.echo(f"{count} blobs, {size} bytes ({decimal(size)})")
     if free is not None:
         click.echo(f"{free} bytes free ({decimal(free)})")
+
+
+@storage.command()
+@plainly
+def accept() -> None:
+    """Say that this is the storage of this database, after one of them was restored from another place."""
+    with open_store() as store:
+        identity.accept(store)
+        count = sum(1 for _ in store.storage.locations())
+    click.echo(f"accepted, with {count} blobs; `blobstore upkeep check` says what it lacks")

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 from blobstore.core import blobs
 from blobstore.core.files import StoredFile
 from blobstore.core.gate import Caller, reader_id
+from blobstore.core.identity import confirm
 from blobstore.core.store import Store
 from blobstore.database import Prepared
 from blobstore.digest import Digest
@@ -183,6 +184,7 @@ def _read_again(store: Store, found: Found, start: int) -> BinaryIO:
 
 
 def _note_damage(store: Store, digest: Digest, location: str | None, seen: Any) -> None:
+    confirm(store)
     if location is not None:
         with store.database.transaction() as session:
             blobs.damage(session, digest, location, seen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from blobstore.core.identity import confirm
 from blobstore.core.store import Store
 from blobstore.database import is_current
 from blobstore.errors import BlobstoreError
@@ -21,6 +22,7 @@ def _database(store: Store) -> list[str]:
 
 def _storage(store: Store) -> list[str]:
     try:
+        confirm(store)
         free = store.storage.free_bytes()
     except BlobstoreError as error:
         return [error.detail]

@@ -15,6 +15,7 @@ from typing import Self
 
 from blobstore.core import quota
 from blobstore.core.gate import Caller
+from blobstore.core.identity import confirm
 from blobstore.core.sniff import HEAD_BYTES, content_type
 from blobstore.core.store import Store
 from blobstore.digest import Digest
@@ -76,6 +77,7 @@ def receive(store: Store, caller: Caller, pieces: Iterable[bytes], declared: Dig
 
     Raises FileTooLarge, QuotaExceeded, DigestMismatch, StorageFull, and what `pieces` raises; nothing is left then.
     """
+    confirm(store)
     sha256, size, head = hashlib.sha256(), 0, b""
     staged = offload(store.storage.stage)
     try:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Event
 
 from blobstore.database import Database
 from blobstore.settings import Settings
@@ -16,3 +17,5 @@ class Store:
     settings: Settings
     database: Database
     storage: Storage
+    confirmed: Event = field(default_factory=Event)
+    """Set by core/identity.py, once the storage is known to be the database's."""

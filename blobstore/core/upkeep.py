@@ -21,6 +21,7 @@ from sqlalchemy import text
 
 from blobstore.core import blobs, limits
 from blobstore.core.delete import Which, remove
+from blobstore.core.identity import confirm
 from blobstore.core.store import Store
 from blobstore.digest import Digest
 from blobstore.errors import BlobMissing, NotFound, StorageUnavailable
@@ -85,6 +86,7 @@ def _delete_one(store: Store, which: Which, grace: timedelta, file_id: str, owne
 
 def adopt(store: Store, grace: timedelta, progress: Progress = silent) -> int:
     """Give rowless bytes older than `grace` a row; drop what abandoned uploads left in staging. How many blobs."""
+    confirm(store)
     store.storage.discard_abandoned(max(grace, timedelta(hours=1)))
     adopted = 0
     before = datetime.now(UTC) - grace
@@ -104,6 +106,7 @@ def _adopt_one(store: Store, location: str, digest: Digest, size_bytes: int) -> 
 
 def sweep(store: Store, grace: timedelta, progress: Progress = silent) -> Swept:
     """Delete the bytes and rows of blobs that nobody has claimed for `grace`. What fails is left for another time."""
+    confirm(store)
     while _disown(store, grace) == BATCH:
         failpoint("swept_mark")
     failpoint("swept_mark")
@@ -187,6 +190,7 @@ def published(store: Store) -> Iterator[Published]:
 
 def verify(store: Store, progress: Progress = silent) -> Iterator[Damage]:
     """Read and hash every published blob; yield each that is damaged, which is no longer served from then on."""
+    confirm(store)
     for blob in published(store):
         found = hash_blob(store, blob.location, progress)
         if _judge(store, blob, whole=found == blob.digest.hex):

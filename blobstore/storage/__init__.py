@@ -87,6 +87,9 @@ class Storage(Protocol):
     def free_bytes(self) -> int | None:
         """Space left for uploads, None when it has no bound that can be asked."""
 
+    def identity(self) -> str | None:
+        """A text that no other storage has, kept with the bytes; None when this one cannot be taken for another."""
+
     def discard_abandoned(self, older_than: timedelta) -> int:
         """Remove what a killed writer left staged, last written longer ago than that; return how many things it was.
 

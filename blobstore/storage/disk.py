@@ -30,6 +30,8 @@ from blobstore.errors import BlobMissing
 from blobstore.storage.staging import DiskStaged, open_folder, trouble
 
 SHARDS = tuple(f"{number:02x}" for number in range(256))
+IDENTITY = "identity"
+"""The file that tells this store from an empty folder in its place, such as that of a disk that is not mounted."""
 _LOCATION = re.compile(r"disk:(([0-9a-f]{2})/\2[0-9a-f]{62})")
 _BLOB = re.compile(r"[0-9a-f]{64}")
 _LEFTOVER = re.compile(r"\.?[0-9a-f]{32}")
@@ -58,6 +60,7 @@ class Disk:
             for shard in SHARDS:
                 _make_folder(self.root / shard, 0o750, followed=False)
                 os.close(os.open(self._lock(shard), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+            self._identify()
             _sync_folder(self.root)
 
     @cached_property
@@ -135,6 +138,11 @@ class Disk:
             found = os.statvfs(self._root)
         return found.f_bavail * found.f_frsize
 
+    def identity(self) -> str:
+        """What the folder was called when it was made. Raises StorageUnavailable."""
+        with trouble():
+            return (self.root / IDENTITY).read_text(encoding="ascii").strip()
+
     def discard_abandoned(self, older_than: timedelta) -> int:
         """Remove staged bytes and temporary names whose writer died, last written longer ago; return how many."""
         before = datetime.now(UTC) - older_than
@@ -167,6 +175,20 @@ class Disk:
     def shard_folder(self, digest: Digest) -> str:
         """The path of the folder that holds this digest's blob."""
         return f"{self._root}/{digest.hex[:2]}"
+
+    def _identify(self) -> None:
+        """Give a new folder its identity, whole or not at all; of several processes one is the first."""
+        name = self.root / IDENTITY
+        if name.exists():
+            return
+        made = self.root / "tmp" / uuid4().hex
+        with made.open("x", encoding="ascii") as file:
+            file.write(uuid4().hex + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            name.hardlink_to(made)
+        made.unlink()
 
     def _lock(self, shard: str) -> str:
         return f"{self._root}/locks/{shard}"

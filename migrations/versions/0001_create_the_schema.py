@@ -32,6 +32,12 @@ def upgrade() -> None:
         "blobs_verified", "blobs", ["verified_at"], unique=False, postgresql_where=sa.text("published_at IS NOT NULL")
     )
     op.create_table(
+        "storages",
+        sa.Column("backend", sa.Text(), nullable=False),
+        sa.Column("identity", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("backend"),
+    )
+    op.create_table(
         "leases",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("holder", sa.Text(), nullable=False),
@@ -169,6 +175,7 @@ def downgrade() -> None:
     op.drop_table("users")
     op.drop_index("rate_limits_expires", table_name="rate_limits")
     op.drop_table("rate_limits")
+    op.drop_table("storages")
     op.drop_table("leases")
     op.drop_index("blobs_verified", table_name="blobs", postgresql_where=sa.text("published_at IS NOT NULL"))
     op.drop_index("blobs_unused", table_name="blobs", postgresql_where=sa.text("refs = 0"))

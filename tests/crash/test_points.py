@@ -21,7 +21,7 @@ from blobstore.core import upkeep
 from blobstore.core.check import check
 from blobstore.core.store import Store
 from blobstore.settings import Settings
-from blobstore.storage.disk import Disk
+from blobstore.storage.disk import IDENTITY, Disk
 from tests.conftest import SECRET_KEY
 from tests.crash.peer import NOW, VERBS
 from tests.served import environment
@@ -118,7 +118,8 @@ class Scene:
     def on_disk(self) -> list[str]:
         """The names of all files of the store, left-overs too."""
         root = str(self.store.settings.store)
-        return sorted(name for folder, _, names in os.walk(root) if not folder.endswith("/locks") for name in names)
+        found = (name for folder, _, names in os.walk(root) if not folder.endswith("/locks") for name in names)
+        return sorted(name for name in found if name != IDENTITY)
 
     def upload(self, owner: int, content: str) -> str:
         """Upload it, as `x`, in this process."""

@@ -45,6 +45,9 @@ class Keyed:
     def free_bytes(self) -> int | None:
         return None
 
+    def identity(self) -> str | None:
+        return None
+
     def discard_abandoned(self, older_than: timedelta) -> int:
         return 0
 

@@ -38,6 +38,8 @@ class Actor:
     def __init__(self, settings: Settings, storage: Storage) -> None:
         self.faults = Faults(storage)
         self.store = Store(settings, Database(settings.require_database(), settings), self.faults)
+        # Asked once in a process: its COMMIT is not the one that a scenario waits for.
+        self.store.confirmed.set()
         self.connection: Any = None
         """psycopg2's, of the newest statement."""
         self._actions: list[tuple[str, str, Callable[[], object]]] = []

@@ -23,7 +23,7 @@ T = TypeVar("T")
 Action = Callable[[], object]
 
 VERBS = frozenset(
-    {"stage", "open", "size", "delete", "exclusive", "locations", "free_bytes", "discard_abandoned"}
+    {"stage", "open", "size", "delete", "exclusive", "locations", "free_bytes", "identity", "discard_abandoned"}
     | {"write", "publish", "discard", "read"}
 )
 
@@ -99,6 +99,9 @@ class Faults:
 
     def free_bytes(self) -> int | None:
         return self.around("free_bytes", self.inner.free_bytes)
+
+    def identity(self) -> str | None:
+        return self.around("identity", self.inner.identity)
 
     def discard_abandoned(self, older_than: timedelta) -> int:
         return self.around("discard_abandoned", lambda: self.inner.discard_abandoned(older_than))

@@ -11,7 +11,7 @@ import pytest
 from blobstore.digest import EMPTY
 from blobstore.errors import BlobMissing, StorageUnavailable
 from blobstore.storage import Storage
-from blobstore.storage.disk import SHARDS, Disk
+from blobstore.storage.disk import IDENTITY, SHARDS, Disk
 from tests.storage.contract import StorageContract, digest_of, put, read
 from tests.storage.disks import NamedDisk
 from tests.storage.oracle import DiskOracle
@@ -56,7 +56,7 @@ def test_prepare_makes_every_folder_for_its_owner_alone(absent: Path) -> None:
         Disk(absent).prepare()
     finally:
         os.umask(before)
-    assert {path.name for path in absent.iterdir()} == {*SHARDS, "tmp", "locks"}
+    assert {path.name for path in absent.iterdir()} == {*SHARDS, "tmp", "locks", IDENTITY}
     assert {(absent / shard).stat().st_mode & 0o7777 for shard in SHARDS} == {0o750}
     assert absent.stat().st_mode & 0o7777 == 0o750
     assert (absent / "tmp").stat().st_mode & 0o7777 == 0o700
