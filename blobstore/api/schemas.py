@@ -17,6 +17,7 @@ from blobstore.core.gate import Scope
 from blobstore.core.keys import StoredKey
 from blobstore.core.names import extension
 from blobstore.core.quota import Quota
+from blobstore.core.sessions import StoredSession, Token
 from blobstore.errors import BadOption, UnknownField
 
 T = TypeVar("T", bound=BaseModel)
@@ -71,6 +72,15 @@ class KeyWanted(Shape):
     name: str
     scopes: list[str] = [Scope.READ.value]
     expires_in: Seconds | None = None
+
+
+class LoginWanted(Shape):
+    """`POST /api/v1/auth/login`, as JSON or as the form of OAuth 2 (RFC 6749, section 4.3.2)."""
+
+    username: str
+    password: str
+    grant_type: str = "password"
+    scope: str = ""
 
 
 class PasswordChange(Shape):
@@ -155,6 +165,23 @@ def account_json(account: Account, scopes: Iterable[Scope]) -> dict[str, Any]:
         "role": account.role,
         "created_at": moment(account.created_at),
         "scopes": sorted(scopes),
+    }
+
+
+def token_json(token: Token) -> dict[str, Any]:
+    """A login token, in the shape of RFC 6749, section 5.1."""
+    return {"access_token": token.access_token, "token_type": "bearer", "expires_in": token.expires_in_seconds}
+
+
+def session_json(session: StoredSession, present: str | None) -> dict[str, Any]:
+    """A session; `present` is the id of the one that asks."""
+    return {
+        "id": session.id,
+        "created_at": moment(session.created_at),
+        "expires_at": moment(session.expires_at),
+        "address": session.address,
+        "agent": session.agent,
+        "present": session.id == present,
     }
 
 

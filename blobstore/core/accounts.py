@@ -11,7 +11,7 @@ from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from blobstore.core import keys, passwords
+from blobstore.core import keys, passwords, sessions
 from blobstore.core.delete import Which, remove
 from blobstore.core.names import parse_user_name
 from blobstore.core.store import Store
@@ -106,8 +106,13 @@ def get(store: Store, name: str) -> Account:
 
 
 def set_password(store: Store, name: str, password: str) -> None:
-    """Give the user a new password; the old one is refused from the next request on. Raises NotFound, BadOption."""
-    _change(store, name, password_hash=passwords.hash_password(check_password(password)), epoch=User.epoch + 1)
+    """Give the user a new password, and end his sessions; both bite on the next request. Raises NotFound, BadOption."""
+    password_hash = passwords.hash_password(check_password(password))
+    with store.database.transaction() as session:
+        account = _get(session, name)
+        values = {"password_hash": password_hash, "epoch": User.epoch + 1}
+        session.execute(update(User).where(User.id == account.id).values(**values))
+        sessions.end_all(session, account.id)
 
 
 def rehash(store: Store, user_id: int, old_hash: str, password: str) -> None:
@@ -129,6 +134,7 @@ def set_disabled(store: Store, name: str, *, disabled: bool) -> None:
         account = _get(session, name)
         if disabled:
             _keep_an_admin(session, account)
+            sessions.end_all(session, account.id)
         session.execute(update(User).where(User.id == account.id).values(disabled=disabled))
 
 
@@ -214,6 +220,7 @@ def _drop(store: Store, user_id: int) -> bool:
     try:
         with store.database.transaction() as session:
             keys.revoke_all(session, user_id)
+            sessions.end_all(session, user_id)
             session.execute(delete(User).where(User.id == user_id))
     except IntegrityError:
         return False

@@ -34,6 +34,9 @@ class Caller:
     used_bytes: int
     """Used and reserved."""
     by_password: bool
+    """He has proven his password, now or at his login: not an API key."""
+    session_id: str | None = None
+    """The login whose token this request carries."""
 
 
 class Guarded(Protocol):
@@ -54,13 +57,19 @@ def require(caller: Caller | None, scope: Scope) -> Caller:
     return caller
 
 
+def require_password(caller: Caller) -> Caller:
+    """The caller, proven to be the user himself. Raises PasswordRequired for an API key."""
+    if not caller.by_password:
+        raise PasswordRequired("an API key may not do this; log in with your name and password")
+    return caller
+
+
 def delegate(caller: Caller, scopes: Iterable[Scope]) -> frozenset[Scope]:
     """The scopes for an API key that the caller issues: never more than his own. Raises InsufficientScope.
 
     A key issues no keys: one that was stolen would outlive its revocation, or its end. Raises PasswordRequired.
     """
-    if not caller.by_password:
-        raise PasswordRequired("an API key cannot issue API keys; log in with your name and password")
+    require_password(caller)
     wanted = frozenset(scopes)
     for scope in sorted(wanted - caller.scopes):
         raise InsufficientScope(scope)
