@@ -58,6 +58,12 @@ def delete_file(file_id: str) -> Response:
 @bp.get("/api/v1/files/<id:file_id>/download")
 def content(file_id: str) -> Response:
     """The bytes of one file, under its own name; or with ?mode=url a signed link to them for an hour."""
+    response = _bytes_or_link(file_id)
+    response.vary.update(("Accept", "Authorization"))
+    return response
+
+
+def _bytes_or_link(file_id: str) -> Response:
     caller = auth.anybody()
     values = options.query("mode", "download", "expires", "key", "signature")
     if values.get("mode", "url" if request.accept_mimetypes.best == "application/json" else "") == "url":
