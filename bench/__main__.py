@@ -40,7 +40,7 @@ def main() -> None:
         found = {scenario: _run(scenario, plan) for scenario in asked.only or SCENARIOS}
         notes = [f"- {line}" for line in servers.left_out]
         notes += [f"- {scenario} failed and is left out" for scenario, rows in found.items() if not rows]
-    print("\n".join([head, *notes, "", table(row for rows in found.values() for row in rows)]))
+        print("\n".join([head, *notes, "", table(row for rows in found.values() for row in rows)]))
     _say(f"done in {time.monotonic() - started:.0f} s")
     sys.exit(not all(found.values()))
 

@@ -76,9 +76,10 @@ def machine(postgres: str) -> str:
     now = datetime.now(UTC)
     versions = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     programs = ", ".join(f"{name} {_program(command)}" for name, command in PROGRAMS.items())
+    kernel = platform.release().partition("-")[0]
     return "\n".join([
         f"- {now:%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores ({_processor()}), load {os.getloadavg()[0]:.1f} before",
-        f"- {platform.system()} {platform.release().partition("-")[0]}, Python {platform.python_version()}, PostgreSQL {postgres}",
+        f"- {platform.system()} {kernel}, Python {platform.python_version()}, PostgreSQL {postgres}",
         f"- {versions}",
         f"- {programs}",
     ])  # fmt: skip

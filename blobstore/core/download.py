@@ -18,6 +18,7 @@ from blobstore.core.store import Store
 from blobstore.database import Prepared
 from blobstore.digest import Digest
 from blobstore.errors import BlobMissing, ContentDamaged, NotFound, StorageUnavailable
+from blobstore.offload import offload
 
 PIECE_BYTES = 256 << 10
 
@@ -163,7 +164,7 @@ def _open(store: Store, found: Found, start: int) -> BinaryIO:
     """Bytes that are gone are looked for once more, for the row may have moved; then they are damage."""
     assert found.location is not None, "a published blob has a location"  # noqa: S101
     try:
-        return store.storage.open(found.location, start)
+        return offload(store.storage.open, found.location, start)
     except BlobMissing:
         return _read_again(store, found, start)
 
@@ -175,7 +176,7 @@ def _read_again(store: Store, found: Found, start: int) -> BinaryIO:
     _, _, location, published_at, _ = row
     try:
         if published_at is not None:
-            return store.storage.open(location, start)
+            return offload(store.storage.open, location, start)
     except BlobMissing:
         _note_damage(store, found.digest, location, published_at)
     raise ContentDamaged("the stored bytes are missing; upload the content again to heal it")
