@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -74,6 +74,36 @@ class KeyWanted(Shape):
     expires_in: Seconds | None = None
 
 
+Role = Literal["user", "admin"]
+QuotaBytes = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class UserWanted(Shape):
+    """`POST /api/v1/admin/users`; without a quota the default one, null: none."""
+
+    name: str
+    password: str
+    email: str | None = None
+    role: Role = "user"
+    quota: QuotaBytes | None = None
+
+
+class UserChange(Shape):
+    """`PATCH /api/v1/admin/users/<name>`; what is absent stays."""
+
+    quota: QuotaBytes | None = None
+    role: Role = "user"
+    email: str | None = None
+    disabled: bool = False
+
+
+class TicketRedeemed(Shape):
+    """`POST /api/v1/auth/password/reset`."""
+
+    ticket: str
+    new: str
+
+
 class LoginWanted(Shape):
     """`POST /api/v1/auth/login`, as JSON or as the form of OAuth 2 (RFC 6749, section 4.3.2)."""
 
@@ -81,6 +111,12 @@ class LoginWanted(Shape):
     password: str
     grant_type: str = "password"
     scope: str = ""
+
+
+class PasswordGiven(Shape):
+    """`DELETE /api/v1/me`."""
+
+    password: str
 
 
 class PasswordChange(Shape):
@@ -155,6 +191,20 @@ def short_quota_json(quota: Quota) -> dict[str, Any]:
 def deleted_json(deleted: Deleted) -> dict[str, int]:
     """What went, and what the caller's quota got back."""
     return {"deleted": deleted.files, "freed_bytes": deleted.freed_bytes}
+
+
+def user_json(account: Account) -> dict[str, Any]:
+    """A user as an admin sees him."""
+    return {
+        "name": account.name,
+        "email": account.email,
+        "role": account.role,
+        "disabled": account.disabled,
+        "quota": account.quota_bytes,
+        "used": account.used_bytes,
+        "files": account.file_count,
+        "created_at": moment(account.created_at),
+    }
 
 
 def account_json(account: Account, scopes: Iterable[Scope]) -> dict[str, Any]:
