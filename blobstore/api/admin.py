@@ -41,14 +41,14 @@ def add() -> tuple[Response, int]:
     return jsonify(user_json(account)), 201
 
 
-@bp.get("/users/<name>")
+@bp.get("/users/<user:name>")
 def get(name: str) -> Response:
     """One user."""
     auth.somebody(Scope.ADMIN)
     return jsonify(user_json(accounts.get(store(), name)))
 
 
-@bp.patch("/users/<name>")
+@bp.patch("/users/<user:name>")
 def change(name: str) -> Response:
     """Change the quota, the role, the e-mail, or whether he is disabled."""
     auth.somebody(Scope.ADMIN)
@@ -56,14 +56,14 @@ def change(name: str) -> Response:
     return jsonify(user_json(accounts.change(store(), name, cast("accounts.AccountChanges", wanted))))
 
 
-@bp.delete("/users/<name>")
+@bp.delete("/users/<user:name>")
 def remove(name: str) -> Response:
     """Delete a user with all his files."""
     auth.somebody(Scope.ADMIN)
     return jsonify({"deleted": accounts.remove_account(store(), name)})
 
 
-@bp.post("/users/<name>/ticket")
+@bp.post("/users/<user:name>/ticket")
 def ticket(name: str) -> tuple[Response, int]:
     """A ticket with which the user sets a new password, once, within a day."""
     auth.somebody(Scope.ADMIN)

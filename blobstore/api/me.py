@@ -40,6 +40,7 @@ def change_password() -> Response:
 @bp.post("/api/v1/auth/password/reset")
 def redeem_ticket() -> Response:
     """A new password for the ticket that an admin has handed out."""
+    auth.anybody()
     wanted = TicketRedeemed.read(body.json_object(request.environ))
     tickets.redeem(store(), wanted.ticket, wanted.new)
     return Response(status=204)

@@ -109,7 +109,7 @@ class LoginWanted(Shape):
 
     username: str
     password: str
-    grant_type: str = "password"
+    grant_type: Literal["password"] = "password"
     scope: str = ""
 
 

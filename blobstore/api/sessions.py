@@ -17,6 +17,7 @@ bp = Blueprint("sessions", __name__)
 @bp.post("/api/v1/auth/login")
 def log_in() -> Response:
     """A token for a name and a password; it is a Bearer token until it ends."""
+    auth.anybody()
     wanted = LoginWanted.read(body.fields(request.environ))
     address = auth.client_address()
     caller = parts().credentials.by_password(wanted.username, wanted.password, address, keys_too=False)
@@ -41,7 +42,7 @@ def page() -> Response:
     return jsonify({"items": [session_json(each, caller.session_id) for each in found], "next": None})
 
 
-@bp.delete("/api/v1/auth/sessions/<session_id>")
+@bp.delete("/api/v1/auth/sessions/<id:session_id>")
 def end(session_id: str) -> Response:
     """End one session of the caller's; its token is refused on the next request."""
     caller = require_password(auth.somebody(Scope.READ))

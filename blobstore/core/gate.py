@@ -51,7 +51,9 @@ class Guarded(Protocol):
 def require(caller: Caller | None, scope: Scope) -> Caller:
     """The caller, proven to be somebody with `scope`. Raises Unauthenticated, InsufficientScope."""
     if caller is None:
-        raise Unauthenticated("this needs a login: HTTP Basic with your name and password, or an API key as Bearer")
+        raise Unauthenticated(
+            "this needs a login: Basic with name and password, or an API key or login token as Bearer"
+        )
     if scope not in caller.scopes:
         raise InsufficientScope(scope)
     return caller

@@ -95,7 +95,7 @@ def test_only_an_admin_may(app: Flask, client: FlaskClient, anybody: FlaskClient
     """A user would read or change another one; every route of the admin is walked."""
     for rule in app.url_map.iter_rules():
         if rule.rule.startswith("/api/v1/admin") and method in (rule.methods or ()):
-            path = rule.rule.replace("<name>", "me")
+            path = rule.rule.replace("<user:name>", "me")
             problem(client.open(path, method=method, json={}), 403, "insufficient_scope")
             problem(anybody.open(path, method=method, json={}), 401, "invalid_credentials")
 
@@ -117,6 +117,15 @@ def test_users_are_paged_and_found(admin: FlaskClient, store: Store) -> None:
     assert (names, second["next"]) == (["ann", "b_n", "ben", "chief", "cleo"], None)
     assert [item["name"] for item in admin.get(f"{USERS}?q=B_N").get_json()["items"]] == ["b_n"]
     assert len(admin.get(f"{USERS}?q=example.org").get_json()["items"]) == 4
+
+
+@pytest.mark.parametrize("name", ["%00", "a%00b", "%F0%9F%98%80", "x" * 65, "nobody"])
+def test_who_is_no_user_is_not_found(admin: FlaskClient, name: str) -> None:
+    """A NUL in the path would be an error of ours."""
+    problem(admin.get(f"{USERS}/{name}"), 404, "not_found")
+    problem(admin.patch(f"{USERS}/{name}", json={"quota": 1}), 404, "not_found")
+    problem(admin.delete(f"{USERS}/{name}"), 404, "not_found")
+    problem(admin.post(f"{USERS}/{name}/ticket"), 404, "not_found")
 
 
 def test_a_ticket_sets_a_password_once(

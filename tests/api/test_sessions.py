@@ -142,3 +142,9 @@ def test_a_token_that_we_have_not_signed_is_refused(store: Store, anybody: Flask
     ]
     for wrong in forged:
         problem(ask(anybody, wrong), 401, "invalid_credentials")
+
+
+@pytest.mark.parametrize("session_id", ["%00", "a%00b", "%F0%9F%98%80", "x" * 65])
+def test_what_is_no_id_is_not_found(client: FlaskClient, session_id: str) -> None:
+    """A NUL in the path would be an error of ours."""
+    problem(client.delete(f"{SESSIONS}/{session_id}"), 404, "not_found")
