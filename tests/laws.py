@@ -45,6 +45,7 @@ WRITERS = {
     "claims": ("core/blobs.py",),
     "files": ("core/upload.py", "core/files.py", "core/delete.py", "core/counters.py"),
     "api_keys": ("core/keys.py",),
+    "sessions": ("core/sessions.py",),
     "rate_limits": ("core/limits.py",),
     "leases": ("core/lease.py",),
 }
@@ -55,6 +56,7 @@ MODELS = {
     "Claim": "claims",
     "File": "files",
     "ApiKey": "api_keys",
+    "UserSession": "sessions",
     "RateLimit": "rate_limits",
     "Lease": "leases",
 }
