@@ -48,6 +48,8 @@ def test_a_wrong_login_is_refused(anybody: FlaskClient) -> None:
     for given in ({"username": "me", "password": "wrong-password"}, {"username": "nobody", "password": "password1"}):
         problem(anybody.post(LOGIN, json=given), 401, "invalid_credentials")
     problem(anybody.post(LOGIN, json={"username": "me"}), 400, "bad_option")
+    wanted = {"username": "me", "password": "password1", "grant_type": "refresh_token"}
+    problem(anybody.post(LOGIN, json=wanted), 400, "bad_option")
     problem(anybody.post(LOGIN, data="username=me&username=you&password=x"), 415, "unsupported_media_type")
     form = "application/x-www-form-urlencoded"
     problem(anybody.post(LOGIN, data="username=me&username=you&password=x", content_type=form), 400, "bad_option")
