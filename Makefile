@@ -12,7 +12,7 @@ JOBS ?= 2
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt check bench sweep lock install install-test clean
+.PHONY: help run test lint fmt check bench sweep fuzz lock install install-test clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -39,6 +39,9 @@ bench: install-test  ## measure (see bench/)
 
 sweep: install-test  ## whole and cut bodies of every kind and size over the real service; some minutes
 	$(BIN)/python -m tests.edge.sweep $(ARGS)
+
+fuzz: install-test  ## schemathesis over every call as nobody, a user and an admin; some minutes
+	$(BIN)/python -m tests.edge.fuzz
 
 lock:  ## resolve the dependencies anew and export them (needs poetry and poetry-plugin-export)
 	poetry lock

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from bench import fairness, large, memory, small
+from bench import fairness, large, memory, slow, small
 from bench.plan import Plan
 from bench.report import Row, machine, table
 from bench.servers import Servers
@@ -26,6 +26,7 @@ SCENARIOS: dict[str, Callable[[Plan], Iterable[Row]]] = {
     "memory": memory.memory,
     "beside-uploads": fairness.beside_uploads,
     "beside-slow-clients": fairness.beside_slow_clients,
+    "slow-clients": slow.slow_clients,
 }
 
 

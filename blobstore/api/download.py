@@ -38,13 +38,13 @@ def get(digest: Digest, name: str | None = None, _ext: str = "") -> Response:
 
 def answer(found: Found, name: str | None = None) -> Response:
     """The response for what was found, by the conditions and the range of this request (RFC 9110)."""
-    etag = f'"{found.digest}"'
+    etag, saved = f'"{found.digest}"', options.flag(request.args, "download")
     selection = select(request.method, request.headers, etag, found.size_bytes)
     headers = _headers(found, etag)
     if selection.content_range:
         headers["Content-Range"] = selection.content_range
     if selection.status in (200, 206):
-        headers.update(_of_content(found, name or found.name))
+        headers.update(_of_content(found, name or found.name, saved=saved))
     if selection.status == 416:
         response = problem(416, "range_not_satisfiable", f"the file has {found.size_bytes} bytes")
         response.headers.update(headers | {"Cache-Control": "no-store", "Content-Type": response.content_type or ""})
@@ -78,8 +78,8 @@ def caching(found: Found) -> dict[str, str]:
     return headers
 
 
-def _of_content(found: Found, name: str) -> dict[str, str]:
-    inline = may_be_inline(found.content_type) and shows_content() and not options.flag(request.args, "download")
+def _of_content(found: Found, name: str, *, saved: bool) -> dict[str, str]:
+    inline = may_be_inline(found.content_type) and shows_content() and not saved
     return {
         "Content-Type": found.content_type,
         "Content-Disposition": content_disposition("inline" if inline else "attachment", name),

@@ -188,7 +188,8 @@ def test_a_key_without_the_scope_is_refused_as_documented(anybody: FlaskClient, 
 def test_what_is_not_there_is_answered_as_documented(client: FlaskClient, chief: FlaskClient) -> None:
     """A wrong id or hash would be answered in another way than the page says."""
     for example in EXAMPLES:
-        if "404" in example.operation.spec["responses"]:
+        # Where PUT is answered 404 the path is no hash; those of the examples are.
+        if "404" in example.operation.spec["responses"] and example.operation.method != "put":
             answer = send(chief if is_for_admins(example) else client, example)
             assert answer.status_code == 404, example
             check_documented(example.operation, answer)

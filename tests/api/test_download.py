@@ -175,6 +175,8 @@ def test_what_a_browser_may_show(client: FlaskClient) -> None:
         for forced in ("?download=1", "?download", "?download=true"):
             assert client.get(f"/{digest}{forced}").headers["Content-Disposition"].startswith("attachment;")
         assert client.get(f"/{digest}?download=0").headers["Content-Disposition"].startswith("inline;")
+        for condition in ({}, {"If-None-Match": "*"}, {"If-Match": '"x"'}, {"Range": "bytes=999-"}):
+            problem(client.get(f"/{digest}?download=maybe", headers=condition), 400, "bad_option")
 
 
 def test_a_name_survives_the_way_back(client: FlaskClient) -> None:

@@ -44,10 +44,10 @@ class Tally:
 
     @property
     def line(self) -> str:
-        return f"{self.kind:<32}{self.bodies:>8,}{len(self.wrong):>8,}{self.acknowledged:>16,}"
+        return f"{self.kind:<44}{self.bodies:>8,}{len(self.wrong):>8,}{self.acknowledged:>16,}"
 
 
-HEADING = f"{'kind':<32}{'bodies':>8}{'wrong':>8}{'2xx to a cut':>16}"
+HEADING = f"{'kind':<44}{'bodies':>8}{'wrong':>8}{'2xx to a cut':>16}"
 
 
 def send_whole(here: Place, bodies: Iterable[Whole], tally: Tally) -> None:
