@@ -21,6 +21,8 @@ from tests.conftest import PASSWORD, signed_in
 
 OPEN = {"docs", "health"}
 """Blueprints that never ask who is there."""
+LOGGED_OUT = {("POST", "/api/v1/auth/login"), ("POST", "/api/v1/auth/password/reset")}
+"""Routes that bring a proof of their own in the body."""
 READERS = {("GET", "/<digest:digest>"), ("GET", "/s/<id:file_id>"), ("GET", "/api/v1/files/<id:file_id>/download")}
 """Routes that need no login."""
 SCOPES = {
@@ -105,6 +107,9 @@ def test_every_route_asks_for_credentials(app: Flask, anybody: FlaskClient, user
     asked = set()
     for method, rule, path in routes(app):
         asked.add((method, rule))
+        if (method, rule) in LOGGED_OUT:
+            assert anybody.open(path, method=method, json={}).status_code == 400, rule
+            continue
         if ("GET", rule.partition(".")[0].removesuffix("/<name>")) in READERS and method == "GET":
             assert anybody.get(path).status_code == 404
             continue
