@@ -16,7 +16,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -36,7 +36,9 @@ GOOD_SECONDS, WRONG_SECONDS, REMEMBERED = 300.0, 60.0, 10_000
 TOUCH_SECONDS = 60.0
 _USER = "u.id, u.name, u.role, u.quota_bytes, u.used_bytes + u.reserved_bytes, u.disabled"
 _BY_NAME = Prepared(
-    "user_by_name", ("text",), f"SELECT {_USER}, u.password_hash FROM users u WHERE u.name = $1 OR u.email = $1"
+    "user_by_name",
+    ("text",),
+    f"SELECT {_USER}, u.password_hash, u.epoch FROM users u WHERE u.name = $1 OR u.email = $1",
 )
 _BY_KEY = Prepared(
     "user_by_key",
@@ -93,7 +95,7 @@ class Credentials:
         user_id, account, password_hash = (row[0], row[1], row[6]) if row else (0, name.casefold(), DECOY)
         if not self._fits(user_id, password_hash, password, (account, address)) or row is None or row[5]:
             raise Unauthenticated("wrong name or password")
-        return _caller(row, ALL_SCOPES, by_password=True)
+        return replace(_caller(row, ALL_SCOPES, by_password=True), epoch=row[7])
 
     def by_key(self, key: str) -> Caller:
         """The caller behind an API key, with its scopes. Raises Unauthenticated."""

@@ -37,6 +37,8 @@ class Caller:
     """He has proven his password, now or at his login: not an API key."""
     session_id: str | None = None
     """The login whose token this request carries."""
+    epoch: int | None = None
+    """Which of the user's passwords it was that was verified just now; None for any other way in."""
 
 
 class Guarded(Protocol):

@@ -17,8 +17,8 @@ from blobstore.core.gate import Caller
 from blobstore.core.ids import random_base62
 from blobstore.core.ring import ring
 from blobstore.core.store import Store
-from blobstore.errors import NotFound
-from blobstore.models import UserSession
+from blobstore.errors import NotFound, Unauthenticated
+from blobstore.models import User, UserSession
 
 ISSUER = "blobstore"
 ALGORITHM = "HS256"
@@ -51,7 +51,7 @@ _COLUMNS = (UserSession.id, UserSession.created_at, UserSession.expires_at, User
 
 
 def log_in(store: Store, caller: Caller, address: str, agent: str) -> Token:
-    """A token for the caller, whose password has just been verified."""
+    """A token for the caller, whose password has just been verified. Raises Unauthenticated if it has changed since."""
     life = timedelta(minutes=store.settings.access_token_expire_minutes)
     session_id, expires_at = random_base62(ID_LENGTH), datetime.now(UTC) + life
     values = {
@@ -62,9 +62,17 @@ def log_in(store: Store, caller: Caller, address: str, agent: str) -> Token:
         "agent": "".join(part for part in agent if part.isprintable())[:MAX_AGENT_LENGTH],
     }
     with store.database.transaction() as session:
+        _hold(session, caller)
         session.execute(insert(UserSession).values(**values))
     claims = {"iss": ISSUER, "aud": ISSUER, "sub": str(caller.user_id), "jti": session_id, "exp": expires_at}
     return Token(jwt.encode(claims, ring(store, _PURPOSE)[0], ALGORITHM), int(life.total_seconds()))
+
+
+def _hold(session: Session, caller: Caller) -> None:
+    """Let nobody change the user until this login is there to be ended. Raises Unauthenticated when one was faster."""
+    same = (User.id == caller.user_id, User.epoch == caller.epoch, ~User.disabled)
+    if session.scalar(select(User.id).where(*same).with_for_update(read=True)) is None:
+        raise Unauthenticated("wrong name or password")
 
 
 def session_id(store: Store, token: str) -> str | None:

@@ -14,6 +14,7 @@ from werkzeug.test import TestResponse
 
 from blobstore.core import accounts, keys, sessions, tickets, upload
 from blobstore.core.accounts import Account
+from blobstore.core.credentials import Credentials
 from blobstore.core.files import Changes
 from blobstore.core.gate import ALL_SCOPES, Caller, Scope
 from blobstore.core.store import Store
@@ -74,29 +75,34 @@ class World:
             "admin": basic("chief", PASSWORD),
             **self._credentials(owner),
         }
-        self.there = self._things(owner)
+        self.there = self._things()
 
     def _credentials(self, owner: Account) -> dict[str, dict[str, str]]:
-        ended = self._token(owner)
+        ended = self._token()
         sessions.log_out(self.store, owner.id, sessions.session_id(self.store, ended) or "")
         past = datetime.now(UTC) - timedelta(hours=1)
         return {
-            "token": bearer(self._token(owner)),
+            "token": bearer(self._token()),
             "reader": bearer(keys.issue(self.store, owner.id, "reader", [Scope.READ])[1]),
             "writer": bearer(keys.issue(self.store, owner.id, "writer", [Scope.WRITE])[1]),
             "expired": bearer(keys.issue(self.store, owner.id, "expired", ALL_SCOPES, expires_at=past)[1]),
             "ended": bearer(ended),
         }
 
-    def _things(self, owner: Account) -> dict[str, str]:
+    def _in_person(self) -> Caller:
+        credentials: Credentials = self.app.extensions["blobstore"].credentials
+        return credentials.by_password("me", PASSWORD, "127.0.0.1")
+
+    def _things(self) -> dict[str, str]:
+        owner = self._in_person()
         private = Changes(name=NAME, visibility="private")
-        file = upload.upload(self.store, _in_person(owner), [SECRET], private).file
-        key, _ = keys.issue(self.store, owner.id, "to be revoked", [Scope.READ])
-        session_id = sessions.session_id(self.store, self._token(owner)) or ""
+        file = upload.upload(self.store, owner, [SECRET], private).file
+        key, _ = keys.issue(self.store, owner.user_id, "to be revoked", [Scope.READ])
+        session_id = sessions.session_id(self.store, self._token()) or ""
         return {"digest": file.digest.hex, "file_id": file.id, "key_id": key.id, "session_id": session_id}
 
-    def _token(self, owner: Account) -> str:
-        return sessions.log_in(self.store, _in_person(owner), "127.0.0.1", "").access_token
+    def _token(self) -> str:
+        return sessions.log_in(self.store, self._in_person(), "127.0.0.1", "").access_token
 
     def ticket(self) -> str:
         """A ticket of somebody who has nothing to lose."""
@@ -114,10 +120,6 @@ class World:
         body = self.bodies[route](self) if route in self.bodies else {}
         headers = {"X-Request-ID": "same", **self.headers[caller], **more}
         return self.app.test_client().open(path, method=method, headers=headers, buffered=True, **body)
-
-
-def _in_person(account: Account) -> Caller:
-    return Caller(account.id, account.name, "user", ALL_SCOPES, None, 0, by_password=True)
 
 
 def letter(answer: TestResponse) -> str:

@@ -9,9 +9,12 @@ from werkzeug.test import TestResponse
 
 from blobstore.core import accounts, sessions
 from blobstore.core.accounts import Account
+from blobstore.core.credentials import Credentials
 from blobstore.core.ring import ring
 from blobstore.core.store import Store
+from blobstore.errors import Unauthenticated
 from tests.api.wire import problem
+from tests.conftest import PASSWORD
 
 LOGIN, LOGOUT, SESSIONS, ME = (
     "/api/v1/auth/login",
@@ -109,6 +112,21 @@ def test_a_change_ends_every_session(store: Store, anybody: FlaskClient, user: A
     problem(ask(anybody, token), 401, "invalid_credentials")
     accounts.set_disabled(store, user.name, disabled=False)
     problem(ask(anybody, token), 401, "invalid_credentials")
+
+
+@pytest.mark.parametrize("how", ["password", "disable", "remove"])
+def test_a_change_during_a_login_wins(store: Store, user: Account, how: str) -> None:
+    """A thief whose password was just being verified would get a token for the time after its change."""
+    caller = Credentials(store).by_password(user.name, PASSWORD, "127.0.0.1")
+    if how == "password":
+        accounts.set_password(store, user.name, "another password")
+    elif how == "disable":
+        accounts.set_disabled(store, user.name, disabled=True)
+    else:
+        accounts.remove_account(store, user.name)
+    with pytest.raises(Unauthenticated):
+        sessions.log_in(store, caller, "127.0.0.1", "")
+    assert sessions.sessions(store, user.id) == []
 
 
 @pytest.mark.parametrize(
