@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from flask import Flask
 
-from blobstore.api import delete, descriptions, docs, download, errors, files, health, keys, me, upload, web
+from blobstore.api import (
+    admin,
+    delete,
+    descriptions,
+    docs,
+    download,
+    errors,
+    files,
+    health,
+    keys,
+    me,
+    sessions,
+    upload,
+    web,
+)
 from blobstore.api.context import Parts
 from blobstore.core.credentials import Credentials
 from blobstore.core.store import Store
@@ -13,7 +27,18 @@ from blobstore.settings import Settings
 from blobstore.storage import Storage
 from blobstore.storage.disk import Disk
 
-BLUEPRINTS = (upload.bp, download.bp, descriptions.bp, delete.bp, files.bp, keys.bp, me.bp, health.bp)
+BLUEPRINTS = (
+    upload.bp,
+    download.bp,
+    descriptions.bp,
+    delete.bp,
+    files.bp,
+    keys.bp,
+    me.bp,
+    sessions.bp,
+    admin.bp,
+    health.bp,
+)
 
 
 def create_app(settings: Settings, storage: Storage | None = None) -> Flask:

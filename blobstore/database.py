@@ -192,6 +192,11 @@ def retrying(call: Callable[P, T]) -> Callable[P, T]:
     return attempts
 
 
+def like_literally(part: str) -> str:
+    """Text as LIKE takes it literally."""
+    return part.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
 def make_green() -> None:
     """Let every wait for PostgreSQL run other greenlets, and end after `database_timeout_seconds`.
 

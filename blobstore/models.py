@@ -157,6 +157,20 @@ class ApiKey(Base):
     last_used_at: Mapped[datetime | None]
 
 
+class UserSession(Base):
+    """One login of a user that has not ended; its token is not kept. Written by core/sessions.py."""
+
+    __tablename__ = "sessions"
+    __table_args__ = (Index("sessions_owner", "owner_id"), Index("sessions_expires", "expires_at"))
+
+    id: Mapped[str] = mapped_column(Ordered, primary_key=True)
+    owner_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime]
+    address: Mapped[str]
+    agent: Mapped[str]
+
+
 class RateLimit(Base):
     """Hits in the present window of one limit; a crash of PostgreSQL forgets it (unlogged). By core/limits.py."""
 

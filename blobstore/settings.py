@@ -84,6 +84,9 @@ class Settings(BaseSettings):
     admin_password: SecretStr | None = Field(None, alias="ADMIN_PASSWORD")
     """The first admin's, when there is none yet."""
 
+    access_token_expire_minutes: int = Field(30, alias="ACCESS_TOKEN_EXPIRE_MINUTES", ge=1, le=7 * 24 * 60)
+    """How long a login token is good for."""
+
     data: Path = Path("data")
     """The folder for everything that must be kept: the store, the embedded PostgreSQL, the made secrets."""
     bind: str = "127.0.0.1:5000"

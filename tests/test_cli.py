@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from flask.testing import FlaskClient
 
 from blobstore import __version__
 from blobstore.cli import main
@@ -23,7 +25,7 @@ from blobstore.core.store import Store
 from blobstore.digest import Digest
 from blobstore.errors import Unauthenticated
 from tests.children import query
-from tests.conftest import PASSWORD
+from tests.conftest import PASSWORD, SECRET_KEY
 from tests.served import environment
 
 LIMIT = 60
@@ -45,6 +47,7 @@ Run = Callable[..., Ran]
 def run(store: Store, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """`run("user", "list", given="line")` is `blobstore user list` on the store of this test, within this process."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SECRET_KEY", raising=False)
     for name in os.environ:
         if name.startswith("BLOBSTORE_"):
             monkeypatch.delenv(name)
@@ -131,6 +134,34 @@ def test_a_user_is_changed(run: Run, store: Store, user: Account) -> None:
     assert Credentials(store).by_password("me", "another one", "a").name == "me"
 
 
+def test_a_role_is_given_and_taken(run: Run, store: Store, user: Account) -> None:
+    """Nobody could help out an admin, or the last one could lose what nobody could give back."""
+    assert run("user", "role", "me", "admin").output == "me is an admin from the next request on\n"
+    assert Scope.ADMIN in Credentials(store).by_password("me", PASSWORD, "a").scopes
+    last = run("user", "role", "me", "user")
+    assert (last.code, last.errors) == (2, "blobstore: me is the last admin; make another one first\n")
+    accounts.add(store, "zoe", PASSWORD, admin=True)
+    assert run("user", "role", "me", "user").output == "me is a user from the next request on\n"
+    assert Scope.ADMIN not in Credentials(store).by_password("me", PASSWORD, "a").scopes
+
+
+@pytest.mark.parametrize("secret", ["set", "made"])
+def test_a_ticket_is_printed_with_how_to_use_it(
+    run: Run, store: Store, user: Account, anybody: FlaskClient, monkeypatch: pytest.MonkeyPatch, secret: str
+) -> None:
+    """Who has lost his password would get a ticket that the service refuses, or would not know what to do with it."""
+    if secret == "set":
+        monkeypatch.setenv("SECRET_KEY", SECRET_KEY)
+    else:
+        (store.settings.data / "secret.key").write_text(SECRET_KEY)
+    ticket, line = run("user", "ticket", "me").output.splitlines()
+    curl, _, header, _, body, url = shlex.split(line)
+    assert (curl, json.loads(body)) == ("curl", {"ticket": ticket, "new": "A NEW PASSWORD"})
+    name, _, value = header.partition(": ")
+    assert anybody.post(url, headers={name: value}, data=body).status_code == 204
+    assert Credentials(store).by_password("me", "A NEW PASSWORD", "a").name == "me"
+
+
 def test_a_user_is_deleted_after_a_question(run: Run, store: Store, user: Account) -> None:
     """A mistyped name would cost somebody his files."""
     put(store, user, b"12345")
@@ -165,6 +196,10 @@ def test_a_key_is_issued_listed_and_revoked(run: Run, store: Store, user: Accoun
         (["user", "add", "a b", "--password-stdin"], "blobstore: "),
         (["user", "add", "me", "--password-stdin"], "blobstore: there is a user with that name or e-mail already"),
         (["user", "passwd", "nobody", "--password-stdin"], "blobstore: there is no user 'nobody'"),
+        (["user", "role", "nobody", "admin"], "blobstore: there is no user 'nobody'"),
+        (["user", "role", "me", "king"], "'king' is not one of 'admin', 'user'"),
+        (["user", "ticket", "nobody"], "blobstore: there is no user 'nobody'"),
+        (["user", "ticket", "me"], "SECRET_KEY: is not set"),
         (["user", "quota", "me", "lots"], "'lots' is not a size like 500MB or 10GiB, or none"),
         (["key", "issue", "me", "--name", "x", "--scopes", "read,all"], "there is no scope 'all'"),
         (

@@ -41,7 +41,7 @@ def client_address() -> str:
 def _by_scheme(scheme: str, rest: str) -> Caller:
     credentials = parts().credentials
     if scheme == "bearer":
-        return credentials.by_key(rest)
+        return credentials.by_key(rest) if rest.startswith("bs_") else credentials.by_token(rest)
     if scheme != "basic":
         raise Unauthenticated("only Basic and Bearer are known here")
     name, password = _basic(rest)

@@ -7,6 +7,7 @@ import math
 import re
 from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any, Final, NoReturn
+from urllib.parse import parse_qsl
 
 from multipart import parse_options_header
 
@@ -15,6 +16,7 @@ from blobstore.api.framing import length, raw
 from blobstore.errors import (
     BadBase64,
     BadJson,
+    BadOption,
     BadText,
     BodyTooLarge,
     FileTooLarge,
@@ -25,7 +27,7 @@ from blobstore.errors import (
 if TYPE_CHECKING:
     from wsgiref.types import WSGIEnvironment
 
-__all__ = ["MAX_FILES", "Field", "FilePart", "decode_base64", "json_object", "length", "parts", "raw"]
+__all__ = ["MAX_FILES", "Field", "FilePart", "decode_base64", "fields", "json_object", "length", "parts", "raw"]
 
 MAX_JSON_BYTES: Final = 64 << 10
 
@@ -54,6 +56,27 @@ def json_object(environ: WSGIEnvironment, limit_bytes: int = MAX_JSON_BYTES) -> 
         # Only an escape can write what is looked for: literally it is neither UTF-8 nor JSON.
         _check_strings(value)
     return value
+
+
+def fields(environ: WSGIEnvironment, limit_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:
+    """The fields of a small form (application/x-www-form-urlencoded), each once, or of a JSON object.
+
+    Raises what json_object raises, and BadOption for a field that stands there twice.
+    """
+    kind, _ = parse_options_header(environ.get("CONTENT_TYPE", ""))
+    if kind != "application/x-www-form-urlencoded":
+        return json_object(environ, limit_bytes)
+    try:
+        pairs = parse_qsl(
+            _collect(environ, limit_bytes).decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100
+        )
+    except ValueError as error:
+        raise BadText("the form is not UTF-8, or has too many fields") from error
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise BadOption("body", "a field is given more than once")
+    _check_strings(found)
+    return found
 
 
 def _collect(environ: WSGIEnvironment, limit_bytes: int) -> bytes:

@@ -1,4 +1,4 @@
-"""The caller: GET /api/v1/me, GET /api/v1/me/quota, POST /api/v1/auth/password."""
+"""The caller: GET and DELETE /api/v1/me, GET /api/v1/me/quota, POST /api/v1/auth/password and /reset."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from flask import Blueprint, Response, jsonify, request
 
 from blobstore.api import auth, body
 from blobstore.api.context import parts, store
-from blobstore.api.schemas import PasswordChange, account_json, quota_json
-from blobstore.core import accounts, quota
+from blobstore.api.schemas import PasswordChange, PasswordGiven, TicketRedeemed, account_json, quota_json
+from blobstore.core import accounts, quota, tickets
 from blobstore.core.gate import Scope
 
 bp = Blueprint("me", __name__)
@@ -35,3 +35,21 @@ def change_password() -> Response:
     parts().credentials.by_password(caller.name, wanted.current, auth.client_address(), keys_too=False)
     accounts.set_password(store(), caller.name, wanted.new)
     return Response(status=204)
+
+
+@bp.post("/api/v1/auth/password/reset")
+def redeem_ticket() -> Response:
+    """A new password for the ticket that an admin has handed out."""
+    auth.anybody()
+    wanted = TicketRedeemed.read(body.json_object(request.environ))
+    tickets.redeem(store(), wanted.ticket, wanted.new)
+    return Response(status=204)
+
+
+@bp.delete("/api/v1/me")
+def remove() -> Response:
+    """Delete the caller with all his files; the password must be given once more."""
+    caller = auth.somebody(Scope.DELETE)
+    wanted = PasswordGiven.read(body.json_object(request.environ))
+    parts().credentials.by_password(caller.name, wanted.password, auth.client_address(), keys_too=False)
+    return jsonify({"deleted": accounts.remove_account(store(), caller.name)})

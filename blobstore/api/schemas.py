@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -17,6 +17,7 @@ from blobstore.core.gate import Scope
 from blobstore.core.keys import StoredKey
 from blobstore.core.names import extension
 from blobstore.core.quota import Quota
+from blobstore.core.sessions import StoredSession, Token
 from blobstore.errors import BadOption, UnknownField
 
 T = TypeVar("T", bound=BaseModel)
@@ -71,6 +72,51 @@ class KeyWanted(Shape):
     name: str
     scopes: list[str] = [Scope.READ.value]
     expires_in: Seconds | None = None
+
+
+Role = Literal["user", "admin"]
+QuotaBytes = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class UserWanted(Shape):
+    """`POST /api/v1/admin/users`; without a quota the default one, null: none."""
+
+    name: str
+    password: str
+    email: str | None = None
+    role: Role = "user"
+    quota: QuotaBytes | None = None
+
+
+class UserChange(Shape):
+    """`PATCH /api/v1/admin/users/<name>`; what is absent stays."""
+
+    quota: QuotaBytes | None = None
+    role: Role = "user"
+    email: str | None = None
+    disabled: bool = False
+
+
+class TicketRedeemed(Shape):
+    """`POST /api/v1/auth/password/reset`."""
+
+    ticket: str
+    new: str
+
+
+class LoginWanted(Shape):
+    """`POST /api/v1/auth/login`, as JSON or as the form of OAuth 2 (RFC 6749, section 4.3.2)."""
+
+    username: str
+    password: str
+    grant_type: Literal["password"] = "password"
+    scope: str = ""
+
+
+class PasswordGiven(Shape):
+    """`DELETE /api/v1/me`."""
+
+    password: str
 
 
 class PasswordChange(Shape):
@@ -147,6 +193,20 @@ def deleted_json(deleted: Deleted) -> dict[str, int]:
     return {"deleted": deleted.files, "freed_bytes": deleted.freed_bytes}
 
 
+def user_json(account: Account) -> dict[str, Any]:
+    """A user as an admin sees him."""
+    return {
+        "name": account.name,
+        "email": account.email,
+        "role": account.role,
+        "disabled": account.disabled,
+        "quota": account.quota_bytes,
+        "used": account.used_bytes,
+        "files": account.file_count,
+        "created_at": moment(account.created_at),
+    }
+
+
 def account_json(account: Account, scopes: Iterable[Scope]) -> dict[str, Any]:
     """Who the caller is, and what these credentials may do."""
     return {
@@ -155,6 +215,23 @@ def account_json(account: Account, scopes: Iterable[Scope]) -> dict[str, Any]:
         "role": account.role,
         "created_at": moment(account.created_at),
         "scopes": sorted(scopes),
+    }
+
+
+def token_json(token: Token) -> dict[str, Any]:
+    """A login token, in the shape of RFC 6749, section 5.1."""
+    return {"access_token": token.access_token, "token_type": "bearer", "expires_in": token.expires_in_seconds}
+
+
+def session_json(session: StoredSession, present: str | None) -> dict[str, Any]:
+    """A session; `present` is the id of the one that asks."""
+    return {
+        "id": session.id,
+        "created_at": moment(session.created_at),
+        "expires_at": moment(session.expires_at),
+        "address": session.address,
+        "agent": session.agent,
+        "present": session.id == present,
     }
 
 

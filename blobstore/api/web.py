@@ -46,6 +46,12 @@ class IdConverter(BaseConverter):
     regex = "[A-Za-z0-9]{1,64}"
 
 
+class UserNameConverter(BaseConverter):
+    """What may be a user's name, of any case."""
+
+    regex = "[A-Za-z0-9._-]{1,64}"
+
+
 class RestConverter(BaseConverter):
     """All that is left of the path, also when it starts with a slash, which Werkzeug's `path` does not take."""
 
@@ -54,10 +60,19 @@ class RestConverter(BaseConverter):
     weight = 200
 
 
+CONVERTERS: dict[str, type[BaseConverter]] = {
+    "digest": DigestConverter,
+    "ext": ExtensionConverter,
+    "id": IdConverter,
+    "user": UserNameConverter,
+    "rest": RestConverter,
+}
+
+
 def register(app: Flask, settings: Settings) -> None:
     """Add the converters, the proxy's headers if there is a trusted one, and what runs around every request."""
     app.url_map.merge_slashes = False
-    app.url_map.converters.update(digest=DigestConverter, ext=ExtensionConverter, id=IdConverter, rest=RestConverter)
+    app.url_map.converters.update(CONVERTERS)
     if settings.trusted_proxy_hops:
         hops = settings.trusted_proxy_hops
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]

@@ -17,7 +17,7 @@ from pydantic import ByteSize, TypeAdapter, ValidationError
 from blobstore import app
 from blobstore.core.store import Store
 from blobstore.errors import BlobstoreError
-from blobstore.settings import SettingsError, load
+from blobstore.settings import Settings, SettingsError, load
 
 FINDINGS, COULD_NOT_LOOK = 1, 2
 _SPAN = re.compile(r"([0-9]+)\s*(s|m|h|d)?")
@@ -81,7 +81,7 @@ def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
 @contextmanager
 def open_store() -> Iterator[Store]:
     """The store of the settings, on the embedded PostgreSQL when no other is set."""
-    settings = load()
+    settings = _settings()
     if settings.external_database is not None:
         yield app.open_store(settings)
         return
@@ -90,6 +90,15 @@ def open_store() -> Iterator[Store]:
     from blobstore import embedded
 
     with embedded.running(settings.data, settings.pg_version) as url:
-        store = app.open_store(load({**os.environ, "DATABASE_URL": url}))
+        store = app.open_store(_settings(DATABASE_URL=url))
         yield store
         store.database.dispose()
+
+
+def _settings(**given: str) -> Settings:
+    """The settings, with the secret that `serve` has made when no other is set: what we sign, the service accepts."""
+    settings = load({**os.environ, **given})
+    made = settings.data / "secret.key"
+    if settings.secret_key is None and os.access(made, os.R_OK):
+        return load({**os.environ, **given, "SECRET_KEY_FILE": str(made)})
+    return settings

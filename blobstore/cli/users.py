@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import sys
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import click
 from pydantic import ByteSize
 
 from blobstore.cli.base import DEFAULT_SIZE, Size, Span, open_store, plainly
-from blobstore.core import accounts, keys
+from blobstore.core import accounts, keys, tickets
 from blobstore.core.gate import Scope
 
 
 @click.group()
 def user() -> None:
-    """Users: add, list, passwd, quota, disable, enable, delete."""
+    """Users: add, list, passwd, ticket, quota, role, disable, enable, delete."""
 
 
 def _password(from_stdin: bool) -> str:
@@ -79,6 +80,19 @@ def passwd(name: str, password_stdin: bool) -> None:
     click.echo(f"{name} has a new password; the old one is refused from now on")
 
 
+@user.command("ticket")
+@click.argument("name")
+@plainly
+def issue_ticket(name: str) -> None:
+    """Print a ticket, with which a user sets a new password: once, within a day."""
+    with open_store() as store:
+        issued, _ = tickets.issue(store, name)
+        service = store.settings.base_url or f"http://{store.settings.bind}"
+    redeemed = json.dumps({"ticket": issued, "new": "A NEW PASSWORD"})
+    click.echo(issued)
+    click.echo(f"curl -H 'Content-Type: application/json' -d '{redeemed}' {service}/api/v1/auth/password/reset")
+
+
 @user.command("quota")
 @click.argument("name")
 @click.argument("size", type=Size())
@@ -88,6 +102,17 @@ def set_quota(name: str, size: int | None) -> None:
     with open_store() as store:
         accounts.set_quota(store, name, size)
     click.echo(f"{name} has {_limit(size)}")
+
+
+@user.command("role")
+@click.argument("name")
+@click.argument("role", type=click.Choice(["admin", "user"]))
+@plainly
+def set_role(name: str, role: Literal["admin", "user"]) -> None:
+    """Make a user an admin, or an admin a user."""
+    with open_store() as store:
+        account = accounts.change(store, name, {"role": role})
+    click.echo(f"{account.name} is {'an admin' if role == 'admin' else 'a user'} from the next request on")
 
 
 @user.command()

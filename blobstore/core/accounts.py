@@ -5,16 +5,17 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
 from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from blobstore.core import keys, passwords
+from blobstore.core import keys, passwords, sessions
 from blobstore.core.delete import Which, remove
 from blobstore.core.names import parse_user_name
 from blobstore.core.store import Store
+from blobstore.database import like_literally
 from blobstore.digest import Digest
 from blobstore.errors import AlreadyExists, BadOption, NotFound
 from blobstore.models import File, User
@@ -93,6 +94,56 @@ def _first_credentials(settings: Settings) -> tuple[str, str | None, str]:
     return FIRST_ADMIN, settings.admin_email, given.get_secret_value() if given else secrets.token_urlsafe(18)
 
 
+@dataclass(frozen=True)
+class AccountPage:
+    """One page of users, by name; `next` is the cursor of the next one, None on the last."""
+
+    items: list[Account]
+    next: str | None
+
+
+def page(store: Store, q: str, *, limit: int, after: str) -> AccountPage:
+    """Users whose name or e-mail has `q` in it, in any case, beyond the name `after`."""
+    part = f"%{like_literally(q)}%"
+    statement = (
+        select(*_ACCOUNT)
+        .where(User.name > after, User.name.ilike(part) | User.email.ilike(part))
+        .order_by(User.name)
+        .limit(limit + 1)
+    )
+    with store.database.transaction() as session:
+        found = [Account(*row) for row in session.execute(statement)]
+    return AccountPage(found[:limit], found[limit - 1].name if len(found) > limit else None)
+
+
+class AccountChanges(TypedDict, total=False):
+    """What an admin changes; a key that is absent stays. `quota` in bytes, None: no limit."""
+
+    quota: int | None
+    role: str
+    email: str | None
+    disabled: bool
+
+
+def change(store: Store, name: str, changes: AccountChanges) -> Account:
+    """Apply `changes`; answer the user as he is then. Raises NotFound, BadOption, AlreadyExists for the e-mail."""
+    values: dict[str, Any] = {{"quota": "quota_bytes"}.get(key, key): value for key, value in changes.items()}
+    if "email" in values:
+        values["email"] = _check_email(values["email"])
+    try:
+        with store.database.transaction() as session:
+            account = _get(session, name)
+            if values.get("disabled") or values.get("role") == "user":
+                _keep_an_admin(session, account)
+            if values.get("disabled"):
+                sessions.end_all(session, account.id)
+            if values:
+                session.execute(update(User).where(User.id == account.id).values(**values))
+            return _get(session, name)
+    except IntegrityError as error:
+        raise AlreadyExists("there is a user with that e-mail already") from error
+
+
 def accounts(store: Store) -> list[Account]:
     """Every user, by name."""
     with store.database.transaction() as session:
@@ -106,8 +157,26 @@ def get(store: Store, name: str) -> Account:
 
 
 def set_password(store: Store, name: str, password: str) -> None:
-    """Give the user a new password; the old one is refused from the next request on. Raises NotFound, BadOption."""
-    _change(store, name, password_hash=passwords.hash_password(check_password(password)), epoch=User.epoch + 1)
+    """Give the user a new password, and end his sessions; both bite on the next request. Raises NotFound, BadOption."""
+    password_hash = passwords.hash_password(check_password(password))
+    with store.database.transaction() as session:
+        account = _get(session, name)
+        values = {"password_hash": password_hash, "epoch": User.epoch + 1}
+        session.execute(update(User).where(User.id == account.id).values(**values))
+        sessions.end_all(session, account.id)
+
+
+def set_password_once(store: Store, user_id: int, epoch: int, password: str) -> bool:
+    """The same for a user of that epoch: of several at once, one succeeds. Raises BadOption."""
+    password_hash = passwords.hash_password(check_password(password))
+    with store.database.transaction() as session:
+        changed = session.execute(
+            update(User)
+            .where(User.id == user_id, User.epoch == epoch)
+            .values(password_hash=password_hash, epoch=User.epoch + 1)
+        )
+        sessions.end_all(session, user_id)
+        return bool(changed.rowcount)  # type: ignore[attr-defined]
 
 
 def rehash(store: Store, user_id: int, old_hash: str, password: str) -> None:
@@ -120,16 +189,12 @@ def rehash(store: Store, user_id: int, old_hash: str, password: str) -> None:
 
 def set_quota(store: Store, name: str, quota_bytes: int | None) -> None:
     """Give the user a quota, which may be below what he uses; None: no limit. Raises NotFound."""
-    _change(store, name, quota_bytes=quota_bytes)
+    change(store, name, {"quota": quota_bytes})
 
 
 def set_disabled(store: Store, name: str, *, disabled: bool) -> None:
     """A disabled user is refused on the next request, and nothing of his is served. Raises NotFound, BadOption."""
-    with store.database.transaction() as session:
-        account = _get(session, name)
-        if disabled:
-            _keep_an_admin(session, account)
-        session.execute(update(User).where(User.id == account.id).values(disabled=disabled))
+    change(store, name, {"disabled": disabled})
 
 
 def remove_account(store: Store, name: str) -> int:
@@ -188,12 +253,6 @@ def _get(session: Session, name: str) -> Account:
     return Account(*row)
 
 
-def _change(store: Store, name: str, **values: Any) -> None:
-    with store.database.transaction() as session:
-        account = _get(session, name)
-        session.execute(update(User).where(User.id == account.id).values(**values))
-
-
 def _keep_an_admin(session: Session, account: Account) -> None:
     session.execute(_LOCK_FIRST_ADMIN)
     others = select(func.count()).where(User.role == "admin", User.id != account.id, ~User.disabled)
@@ -214,6 +273,7 @@ def _drop(store: Store, user_id: int) -> bool:
     try:
         with store.database.transaction() as session:
             keys.revoke_all(session, user_id)
+            sessions.end_all(session, user_id)
             session.execute(delete(User).where(User.id == user_id))
     except IntegrityError:
         return False

@@ -5,6 +5,7 @@ request of every worker. What is remembered is only that a password fits a store
 
     password   the row -> remembered good? -> count the attempt -> remembered wrong? -> argon2 -> take the attempt back
     API key    well-formed? -> the row by its SHA-256
+    token      signed by us? -> the row of its session
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
 from gevent.lock import BoundedSemaphore
 
-from blobstore.core import accounts, keys
+from blobstore.core import accounts, keys, sessions
 from blobstore.core.gate import ALL_SCOPES, Caller, Scope
 from blobstore.core.limits import Limiter
 from blobstore.core.passwords import DECOY, Verifier
@@ -35,13 +36,21 @@ GOOD_SECONDS, WRONG_SECONDS, REMEMBERED = 300.0, 60.0, 10_000
 TOUCH_SECONDS = 60.0
 _USER = "u.id, u.name, u.role, u.quota_bytes, u.used_bytes + u.reserved_bytes, u.disabled"
 _BY_NAME = Prepared(
-    "user_by_name", ("text",), f"SELECT {_USER}, u.password_hash FROM users u WHERE u.name = $1 OR u.email = $1"
+    "user_by_name",
+    ("text",),
+    f"SELECT {_USER}, u.password_hash, u.epoch FROM users u WHERE u.name = $1 OR u.email = $1",
 )
 _BY_KEY = Prepared(
     "user_by_key",
     ("text",),
     f"""SELECT {_USER}, k.id, k.scopes, k.last_used_at FROM api_keys k JOIN users u ON u.id = k.owner_id
         WHERE k.key_hash = $1 AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())""",
+)
+_BY_SESSION = Prepared(
+    "user_by_session",
+    ("text",),
+    f"""SELECT {_USER} FROM sessions s JOIN users u ON u.id = s.owner_id
+        WHERE s.id = $1 AND s.expires_at > clock_timestamp()""",
 )
 
 
@@ -86,7 +95,7 @@ class Credentials:
         user_id, account, password_hash = (row[0], row[1], row[6]) if row else (0, name.casefold(), DECOY)
         if not self._fits(user_id, password_hash, password, (account, address)) or row is None or row[5]:
             raise Unauthenticated("wrong name or password")
-        return _caller(row, ALL_SCOPES, by_password=True)
+        return replace(_caller(row, ALL_SCOPES, by_password=True), epoch=row[7])
 
     def by_key(self, key: str) -> Caller:
         """The caller behind an API key, with its scopes. Raises Unauthenticated."""
@@ -98,6 +107,14 @@ class Credentials:
             with self._store.database.transaction() as session:
                 keys.touch(session, key_id)
         return _caller(row, frozenset(Scope(scope) for scope in scopes), by_password=False)
+
+    def by_token(self, token: str) -> Caller:
+        """The caller behind a login token, who may do what his password allows. Raises Unauthenticated."""
+        session_id = sessions.session_id(self._store, token)
+        row = self._store.database.fetch(_BY_SESSION, session_id) if session_id else None
+        if row is None or row[5]:
+            raise Unauthenticated("this login token is not valid, or not any more")
+        return _caller(row, ALL_SCOPES, by_password=True, session_id=session_id)
 
     def _is_called(self, caller: Caller, name: str) -> bool:
         """Whether `name` is the caller's name or e-mail."""
@@ -198,8 +215,8 @@ def _older(moment: datetime, seconds: float) -> bool:
     return datetime.now(moment.tzinfo) - moment > timedelta(seconds=seconds)
 
 
-def _caller(row: Any, scopes: frozenset[Scope], *, by_password: bool) -> Caller:
+def _caller(row: Any, scopes: frozenset[Scope], *, by_password: bool, session_id: str | None = None) -> Caller:
     user_id, name, role, quota_bytes, used_bytes = row[:5]
     if role != "admin":
         scopes -= {Scope.ADMIN}
-    return Caller(user_id, name, role, scopes, quota_bytes, used_bytes, by_password)
+    return Caller(user_id, name, role, scopes, quota_bytes, used_bytes, by_password, session_id)

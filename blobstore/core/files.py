@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from blobstore.core import blobs
 from blobstore.core.gate import Caller, Scope, authorize
 from blobstore.core.store import Store
-from blobstore.database import retrying
+from blobstore.database import like_literally, retrying
 from blobstore.digest import Digest
 from blobstore.errors import AlreadyExists, BadCursor, NotFound
 from blobstore.models import File
@@ -179,25 +179,20 @@ def page(store: Store, caller: Caller, filters: Filters, *, limit: int, cursor: 
 def _conditions(filters: Filters) -> tuple[list[str], dict[str, Any]]:
     folder = filters.folder
     recursive = folder is not None and filters.recursive
-    below = None if folder is None else _escaped(folder.rstrip("/")) + "/%"
+    below = None if folder is None else like_literally(folder.rstrip("/")) + "/%"
     choices: tuple[tuple[bool, str, Mapping[str, Any]], ...] = (
         (folder is not None and not recursive, "f.folder = :folder", {"folder": folder}),
         (recursive, "(f.folder = :folder OR f.folder LIKE :below)", {"folder": folder, "below": below}),
         (filters.digest is not None, "f.digest = :digest", {"digest": str(filters.digest)}),
         (filters.visibility is not None, "f.visibility = :visibility", {"visibility": filters.visibility}),
         (filters.tag is not None, ":tag = ANY(f.tags)", {"tag": filters.tag}),
-        (filters.q is not None, "f.name ILIKE :q", {"q": f"%{_escaped(filters.q or '')}%"}),
+        (filters.q is not None, "f.name ILIKE :q", {"q": f"%{like_literally(filters.q or '')}%"}),
     )
     where = [condition for given, condition, _ in choices if given]
     values: dict[str, Any] = {}
     for given, _, bound in choices:
         values.update(bound if given else {})
     return where, values
-
-
-def _escaped(part: str) -> str:
-    """Text that LIKE takes literally."""
-    return part.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 def _write_cursor(last: StoredFile) -> str:

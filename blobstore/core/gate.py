@@ -34,6 +34,11 @@ class Caller:
     used_bytes: int
     """Used and reserved."""
     by_password: bool
+    """He has proven his password, now or at his login: not an API key."""
+    session_id: str | None = None
+    """The login whose token this request carries."""
+    epoch: int | None = None
+    """Which of the user's passwords it was that was verified just now; None for any other way in."""
 
 
 class Guarded(Protocol):
@@ -48,9 +53,18 @@ class Guarded(Protocol):
 def require(caller: Caller | None, scope: Scope) -> Caller:
     """The caller, proven to be somebody with `scope`. Raises Unauthenticated, InsufficientScope."""
     if caller is None:
-        raise Unauthenticated("this needs a login: HTTP Basic with your name and password, or an API key as Bearer")
+        raise Unauthenticated(
+            "this needs a login: Basic with name and password, or an API key or login token as Bearer"
+        )
     if scope not in caller.scopes:
         raise InsufficientScope(scope)
+    return caller
+
+
+def require_password(caller: Caller) -> Caller:
+    """The caller, proven to be the user himself. Raises PasswordRequired for an API key."""
+    if not caller.by_password:
+        raise PasswordRequired("an API key may not do this; log in with your name and password")
     return caller
 
 
@@ -59,8 +73,7 @@ def delegate(caller: Caller, scopes: Iterable[Scope]) -> frozenset[Scope]:
 
     A key issues no keys: one that was stolen would outlive its revocation, or its end. Raises PasswordRequired.
     """
-    if not caller.by_password:
-        raise PasswordRequired("an API key cannot issue API keys; log in with your name and password")
+    require_password(caller)
     wanted = frozenset(scopes)
     for scope in sorted(wanted - caller.scopes):
         raise InsufficientScope(scope)

@@ -18,6 +18,7 @@ from sqlalchemy import text
 from blobstore.core import files
 from blobstore.core.files import StoredFile
 from blobstore.core.gate import Caller
+from blobstore.core.ring import ring
 from blobstore.core.store import Store
 from blobstore.errors import BadSignature, NotFound
 
@@ -41,7 +42,7 @@ def sign(store: Store, caller: Caller | None, file_id: str, now: datetime | None
     file = files.get(store, caller, file_id)
     expires_at = (now or datetime.now(UTC)).replace(microsecond=0) + LIFE
     expires = int(expires_at.timestamp())
-    secret = _ring(store)[0]
+    secret = ring(store, _PURPOSE)[0]
     return Link(expires, _key_id(secret), _signature(secret, file, expires, _epoch(store, file))), expires_at
 
 
@@ -52,7 +53,7 @@ def opened(store: Store, file_id: str, link: Link, now: datetime | None = None) 
     if file is None:
         raise NotFound("there is no such file")
     left = link.expires - (now or datetime.now(UTC)).timestamp()
-    secrets = [secret for secret in _ring(store) if _key_id(secret) == link.key_id]
+    secrets = [secret for secret in ring(store, _PURPOSE) if _key_id(secret) == link.key_id]
     if not secrets or not 0 < left <= MAX_LIFE.total_seconds():
         raise BadSignature("this link is not valid, or not any more")
     expected = _signature(secrets[0], file, link.expires, _epoch(store, file))
@@ -71,17 +72,6 @@ def _signature(secret: bytes, file: StoredFile, expires: int, epoch: int) -> str
     for field in ("1", "read", file.id, file.digest.hex, str(expires), _key_id(secret), str(epoch)):
         mac.update(len(field).to_bytes(8, "big") + field.encode())
     return urlsafe_b64encode(mac.digest()).decode().rstrip("=")
-
-
-def _ring(store: Store) -> list[bytes]:
-    """The keys for this purpose: the first signs, all verify (HKDF of RFC 5869 with one block and no salt)."""
-    secret_key = store.settings.require_secret_key()
-    return [_derive(secret) for secret in secret_key.split(",")]
-
-
-def _derive(secret: str) -> bytes:
-    extracted = hmac.digest(bytes(32), secret.encode(), "sha256")
-    return hmac.digest(extracted, _PURPOSE + b"\x01", "sha256")
 
 
 def _key_id(secret: bytes) -> str:

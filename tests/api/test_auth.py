@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Iterator
 from typing import Any
@@ -20,6 +21,8 @@ from tests.conftest import PASSWORD, signed_in
 
 OPEN = {"docs", "health"}
 """Blueprints that never ask who is there."""
+LOGGED_OUT = {("POST", "/api/v1/auth/login"), ("POST", "/api/v1/auth/password/reset")}
+"""Routes that bring a proof of their own in the body."""
 READERS = {("GET", "/<digest:digest>"), ("GET", "/s/<id:file_id>"), ("GET", "/api/v1/files/<id:file_id>/download")}
 """Routes that need no login."""
 SCOPES = {
@@ -39,9 +42,23 @@ SCOPES = {
     ("DELETE", "/api/v1/keys/<id:key_id>"): "write",
     ("GET", "/api/v1/me"): "read",
     ("GET", "/api/v1/me/quota"): "read",
+    ("DELETE", "/api/v1/me"): "delete",
     ("POST", "/api/v1/auth/password"): "write",
+    ("POST", "/api/v1/auth/logout"): "read",
+    ("GET", "/api/v1/auth/sessions"): "read",
+    ("DELETE", "/api/v1/auth/sessions/<id:session_id>"): "read",
+    ("GET", "/api/v1/admin/users"): "admin",
+    ("POST", "/api/v1/admin/users"): "admin",
+    ("GET", "/api/v1/admin/users/<user:name>"): "admin",
+    ("PATCH", "/api/v1/admin/users/<user:name>"): "admin",
+    ("DELETE", "/api/v1/admin/users/<user:name>"): "admin",
+    ("POST", "/api/v1/admin/users/<user:name>/ticket"): "admin",
 }
 """The scope that each of the others needs."""
+NOT_BY_KEY = {("GET", "/api/v1/auth/sessions"), ("DELETE", "/api/v1/auth/sessions/<id:session_id>")}
+"""Those that an API key may not ask, whatever its scopes."""
+FILLED = {"digest": "0" * 64, "_ext": "png"}
+"""What stands in a path for these; anything else is a name or an id that there is not."""
 
 
 def basic(name: str, password: str) -> dict[str, str]:
@@ -58,9 +75,7 @@ def routes(app: Flask) -> Iterator[tuple[str, str, str]]:
     """(method, rule, a path that it matches) of every route that asks who is there."""
     for rule in app.url_map.iter_rules():
         if rule.endpoint.partition(".")[0] not in OPEN:
-            path = rule.rule.replace("<digest:digest>", "0" * 64).replace("<ext:_ext>", "png")
-            for part in ("id:file_id", "id:key_id", "name", "rest:path"):
-                path = path.replace(f"<{part}>", "abcdefgh")
+            path = re.sub(r"<(?:\w+:)?(\w+)>", lambda part: FILLED.get(part[1], "abcdefgh"), rule.rule)
             own = (rule.methods or set()) - {"OPTIONS"} - ({"HEAD"} if "GET" in (rule.methods or ()) else set())
             for method in sorted(own):
                 yield method, rule.rule, path
@@ -87,16 +102,21 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_every_route_asks_for_credentials(app: Flask, anybody: FlaskClient, user: Account, store: Store) -> None:
     """A route would work without a login, without its scope, or not with one of the ways to log in."""
+    accounts.change(store, "me", {"role": "admin"})
     full = key_of(store, user)
     asked = set()
     for method, rule, path in routes(app):
         asked.add((method, rule))
+        if (method, rule) in LOGGED_OUT:
+            assert anybody.open(path, method=method, json={}).status_code == 400, rule
+            continue
         if ("GET", rule.partition(".")[0].removesuffix("/<name>")) in READERS and method == "GET":
             assert anybody.get(path).status_code == 404
             continue
         scope = SCOPES[method, rule]
         assert anybody.open(path, method=method).status_code == 401, rule
-        for header in (basic("me", PASSWORD), basic("ME", full), bearer(full)):
+        by_key = [] if (method, rule) in NOT_BY_KEY else [basic("ME", full), bearer(full)]
+        for header in (basic("me", PASSWORD), *by_key):
             assert anybody.open(path, method=method, headers=header).status_code not in (401, 403), rule
         lacking = key_of(store, user, *(ALL_SCOPES - {Scope(scope)}))
         for header in (basic("me", lacking), bearer(lacking)):

@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from blobstore.api import docs
-from blobstore.core import accounts, keys
+from blobstore.core import accounts, keys, sessions, tickets
 from blobstore.core.accounts import Account
 from blobstore.core.gate import Scope
 from blobstore.core.store import Store
@@ -25,6 +25,7 @@ from tests.conftest import PASSWORD, signed_in
 DOCUMENT = docs.document()
 OPERATIONS = {operation.spec["operationId"]: operation for operation in operations(DOCUMENT)}
 EXAMPLES = [example for operation in OPERATIONS.values() for example in examples(operation)]
+EXAMPLES_OF = {example.operation.spec["operationId"]: example for example in EXAMPLES}
 
 
 def send(client: FlaskClient, example: Example, ids: dict[str, str] | None = None, **headers: str) -> TestResponse:
@@ -66,11 +67,32 @@ def check_documented(operation: Operation, answer: TestResponse) -> None:
 
 @pytest.fixture
 def ids(client: FlaskClient, store: Store, user: Account) -> dict[str, str]:
-    """The ids of a public file with the text `hello` and of an API key, both of the client's user."""
+    """The ids of a public file with the text `hello`, of an API key and of a login, all of the client's user."""
     file = client.post("/upload?name=hello.txt", data=b"hello", content_type="text/plain").json
     assert file is not None
     key, _ = keys.issue(store, user.id, "a key", [Scope.READ])
-    return {"file": file["id"], "key": key.id}
+    log_in(client)
+    return {"file": file["id"], "key": key.id, "session": sessions.sessions(store, user.id)[0].id}
+
+
+@pytest.fixture
+def chief(app: Flask, store: Store) -> FlaskClient:
+    """A client of an admin."""
+    accounts.add(store, "chief", PASSWORD, admin=True)
+    return signed_in(app, "chief")
+
+
+def log_in(client: FlaskClient) -> str:
+    """A login token of the client's user."""
+    return str(send(client, with_secrets(EXAMPLES_OF["log_in"])).get_json()["access_token"])
+
+
+def with_secrets(example: Example, **known: str) -> Example:
+    """The example with what only the user can know in place of what the page shows."""
+    if not isinstance(example.body, dict):
+        return example
+    secrets = {"current": PASSWORD, "password": PASSWORD, **known}
+    return replace(example, body={name: secrets.get(name, value) for name, value in example.body.items()})
 
 
 def secured_examples() -> Iterator[Example]:
@@ -81,7 +103,12 @@ def secured_examples() -> Iterator[Example]:
 
 
 def ids_of(operation: Operation, ids: dict[str, str]) -> dict[str, str]:
-    return {"id": ids["key" if "/keys/" in operation.path else "file"]} if "{id}" in operation.path else {}
+    kind = next((kind for kind in ("key", "session") if f"/{kind}s/" in operation.path), "file")
+    return {"id": ids[kind]} if "{id}" in operation.path else {}
+
+
+def is_for_admins(example: Example) -> bool:
+    return bool(example.operation.spec["tags"] == ["Administration"])
 
 
 @pytest.mark.parametrize("example", [one for one in EXAMPLES if one.operation.spec["tags"] == ["Upload"]], ids=str)
@@ -95,11 +122,16 @@ def test_the_example_of_an_upload_works(client: FlaskClient, example: Example) -
 
 
 @pytest.mark.parametrize("example", [one for one in EXAMPLES if one.operation.spec["tags"] != ["Upload"]], ids=str)
-def test_the_example_of_another_call_works(client: FlaskClient, ids: dict[str, str], example: Example) -> None:
-    """The same, for a person who has uploaded the text `hello` and takes the ids of his own file and key."""
-    if example.operation.spec["operationId"] == "change_password":
-        example = replace(example, body={**example.body, "current": PASSWORD})
-    answer = send(client, example, ids_of(example.operation, ids))
+def test_the_example_of_another_call_works(
+    client: FlaskClient, chief: FlaskClient, store: Store, ids: dict[str, str], example: Example
+) -> None:
+    """The same, for a person who has uploaded the text `hello` and takes the ids of his own file, key and login."""
+    name = example.operation.spec["operationId"]
+    if is_for_admins(example) and name != "add_user":
+        accounts.add(store, "ann", PASSWORD)
+    headers = {"Authorization": f"Bearer {log_in(client)}"} if name == "log_out" else {}
+    asked = with_secrets(example, ticket=tickets.issue(store, "me")[0])
+    answer = send(chief if is_for_admins(example) else client, asked, ids_of(example.operation, ids), **headers)
     expected = next(status for status in ("302", "204", "201", "200") if status in example.operation.spec["responses"])
     assert answer.status_code == int(expected), answer.text
     check_documented(example.operation, answer)
@@ -153,11 +185,11 @@ def test_a_key_without_the_scope_is_refused_as_documented(anybody: FlaskClient, 
         check_documented(example.operation, answer)
 
 
-def test_what_is_not_there_is_answered_as_documented(client: FlaskClient) -> None:
+def test_what_is_not_there_is_answered_as_documented(client: FlaskClient, chief: FlaskClient) -> None:
     """A wrong id or hash would be answered in another way than the page says."""
     for example in EXAMPLES:
         # Where PUT is answered 404 the path is no hash; those of the examples are.
         if "404" in example.operation.spec["responses"] and example.operation.method != "put":
-            answer = send(client, example)
+            answer = send(chief if is_for_admins(example) else client, example)
             assert answer.status_code == 404, example
             check_documented(example.operation, answer)

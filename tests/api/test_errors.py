@@ -65,7 +65,7 @@ def test_errors_of_the_router(client: FlaskClient) -> None:
         ("GET", "/upload", "HEAD, OPTIONS, POST, PUT"),
         ("POST", f"/{digest}", "DELETE, GET, HEAD, OPTIONS, PUT"),
         ("TRACE", f"/{digest}", "DELETE, GET, HEAD, OPTIONS, PUT"),
-        ("FOO", "/api/v1/me", "GET, HEAD, OPTIONS"),
+        ("FOO", "/api/v1/me", "DELETE, GET, HEAD, OPTIONS"),
         ("DELETE", "/api/v1/me/quota", "GET, HEAD, OPTIONS"),
     ]:
         answer = client.open(path, method=method)

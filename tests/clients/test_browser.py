@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -188,3 +189,17 @@ def test_a_page_of_another_site_changes_nothing(watched: Watched, service: live.
     with page.expect_response(f"{service.url}/upload") as answer:
         page.evaluate("url => fetch(url, {method: 'POST', mode: 'no-cors', body: 'x'})", f"{service.url}/upload")
     assert answer.value.status == 403
+
+
+def test_a_person_logs_in_for_a_token(watched: Watched, service: live.Service, user: Account) -> None:
+    """A login token would be refused where `Authorize` asks for it, or the page show a login that does not work."""
+    watched.page.goto(service.url + "/docs")
+    login = watched.open("Login-log_in")
+    login.locator("textarea").first.fill(json.dumps({"username": user.name, "password": PASSWORD}))
+    token = watched.execute(login).json()["access_token"]
+    watched.log_in("bearer", text=token)
+    listed = watched.execute(watched.open("Login-list_sessions"))
+    assert (listed.status, [item["present"] for item in listed.json()["items"]]) == (200, [True])
+    assert watched.execute(watched.open("Login-log_out")).status == 204
+    assert watched.execute(watched.open("You-get_me")).status == 401
+    assert watched.hosts == {urlsplit(service.url).netloc}
