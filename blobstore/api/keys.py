@@ -8,7 +8,7 @@ from blobstore.api import auth, body, options
 from blobstore.api.context import store
 from blobstore.api.schemas import KeyWanted, key_json, scopes
 from blobstore.core import keys
-from blobstore.core.gate import Scope, delegate
+from blobstore.core.gate import Scope, delegate, require_password
 
 bp = Blueprint("keys", __name__)
 
@@ -34,6 +34,6 @@ def page() -> Response:
 @bp.delete("/api/v1/keys/<id:key_id>")
 def revoke(key_id: str) -> Response:
     """End a key of the caller's; it is refused on the next request."""
-    caller = auth.somebody(Scope.WRITE)
+    caller = require_password(auth.somebody(Scope.WRITE))
     keys.revoke(store(), caller.user_id, key_id)
     return Response(status=204)

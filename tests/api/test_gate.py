@@ -52,7 +52,7 @@ ROWS = {
     "DELETE /api/v1/auth/sessions/<id:session_id>": THEIR_DELETE,
     "GET HEAD /api/v1/keys": OWN_READ,
     "POST /api/v1/keys": OWN_IN_PERSON,
-    "DELETE /api/v1/keys/<id:key_id>": THEIR_WRITE,
+    "DELETE /api/v1/keys/<id:key_id>": THEIR_DELETE,
     "GET HEAD /api/v1/me": OWN_READ,
     "GET HEAD /api/v1/me/quota": OWN_READ,
     "DELETE /api/v1/me": OWN_IN_PERSON,

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,31 +13,15 @@ import pytest
 
 from blobstore.core import accounts
 from blobstore.core.store import Store
-from blobstore.settings import Settings, load
 from tests.api.wire import sha256
-from tests.conftest import PASSWORD, SECRET_KEY
-from tests.live import Service, service
+from tests.conftest import PASSWORD
+from tests.live import Service
 
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
 
 LARGE_BYTES = 200 << 20
 FACTS = "%{http_code} %{size_upload} %{size_download}"
 HANG_SECONDS = 120
-
-
-@pytest.fixture(scope="module")
-def live(migrated_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service of one worker."""
-    with service(tmp_path_factory.mktemp("live"), migrated_url) as running:
-        yield running
-
-
-@pytest.fixture
-def settings(live: Service, database_url: str) -> Settings:
-    """The settings of the service, which has no files yet."""
-    for blob in live.data.glob("store/??/*"):
-        blob.unlink()
-    return load({"DATABASE_URL": database_url, "BLOBSTORE_DATA": str(live.data), "SECRET_KEY": SECRET_KEY}, None)
 
 
 class Curl:
