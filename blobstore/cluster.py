@@ -141,6 +141,15 @@ def make_sockets(cluster: Cluster) -> None:
     raise EmbeddedError(f"{cluster.folder} is too long for a socket, and no temporary folder is better")
 
 
+def lost_socket(cluster: Cluster) -> bool:
+    """Whether a living server that says it is ready has no socket any more, as after a cleaning of /tmp."""
+    try:
+        status = (cluster.folder / "postmaster.pid").read_text(encoding="ascii").splitlines()[7]
+    except (OSError, IndexError):
+        return False
+    return status.strip() == "ready" and not (cluster.sockets / SOCKET).exists()
+
+
 def _is_ours(folder: Path) -> bool:
     """A real folder, closed to others, of whoever runs the server."""
     with suppress(FileNotFoundError):

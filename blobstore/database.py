@@ -21,7 +21,7 @@ from gevent import Timeout
 from gevent.socket import wait_read, wait_write
 from psycopg2 import extensions
 from sqlalchemy import create_engine, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import PoolProxiedConnection
@@ -36,6 +36,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 DEADLOCK, SERIALIZATION = "40P01", "40001"
+NO_TABLE, NO_COLUMN = "42P01", "42703"
 ATTEMPTS = 3
 OPTIONS = (
     # Not as SQLAlchemy's isolation_level: the driver would reset it, in a round trip of its own, after each `fetch`.
@@ -167,6 +168,10 @@ def _domain_errors() -> Iterator[None]:
         if _sqlstate(error) in (DEADLOCK, SERIALIZATION):
             raise
         raise DatabaseUnavailable("the database does not answer") from error
+    except (ProgrammingError, psycopg2.ProgrammingError) as error:
+        if _sqlstate(error) not in (NO_TABLE, NO_COLUMN):
+            raise
+        raise DatabaseUnavailable("the database has not this version's schema: run `blobstore db upgrade`") from error
 
 
 def _sqlstate(error: BaseException) -> str | None:

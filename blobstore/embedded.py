@@ -22,7 +22,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import psycopg2
@@ -38,6 +38,7 @@ from blobstore.cluster import (
     binary,
     fits,
     last_words,
+    lost_socket,
     make_sockets,
     open_log,
     version_of,
@@ -141,6 +142,8 @@ def _start(cluster: Cluster, held: int, version: str, durable: bool) -> None:
                 logged_bytes = _launch(cluster, alone, durable)
             finally:
                 os.close(alone)
+        elif lost_socket(cluster):
+            raise EmbeddedError(f"PostgreSQL's socket in {cluster.sockets} was removed; restart the service")
         return False
 
     if not wait_for(answers, RECOVERY_SECONDS):
@@ -272,13 +275,11 @@ def _ask(cluster: Cluster, database: str, statement: str) -> bool:
         connect_timeout=5,
         options="-c statement_timeout=60000",
     )
-    try:
+    with closing(connection):
         connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute(statement)
-        return True
-    finally:
-        connection.close()
+    return True
 
 
 def _wrap(command: list[str], owned: Path) -> tuple[list[str], Identity]:

@@ -12,7 +12,7 @@
     ├── NotFound                 not there, or not the caller's to see
     ├── Conflict
     │   ├── DigestMismatch
-    │   └── AlreadyExists
+    │   └── AlreadyExists  LastAdmin
     ├── LimitExceeded            the caller's own limit
     │   ├── FileTooLarge  QuotaExceeded  BodyTooLarge  FormTooLarge
     │   └── TooManyAttempts  TooManyBodies  TooSlow
@@ -83,7 +83,7 @@ class BadOption(Invalid):
     members = ("field",)
 
     def __init__(self, field: str, detail: str) -> None:
-        super().__init__(detail)
+        super().__init__(f"{field}: {detail}")
         self.field = field
 
 
@@ -244,6 +244,12 @@ class AlreadyExists(Conflict):
     """A name that must be unique is taken."""
 
     code = "already_exists"
+
+
+class LastAdmin(Conflict):
+    """Without him nobody could administer the store."""
+
+    code = "last_admin"
 
 
 class LimitExceeded(BlobstoreError):

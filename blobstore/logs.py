@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -77,4 +78,7 @@ class _Handler(logging.Handler):
 
 
 def _open(path: Path | None) -> TextIO:
-    return sys.stderr if path is None else path.open("a", encoding="utf-8", buffering=1)
+    """For its owner and group alone: it has names and hashes of private files."""
+    if path is None:
+        return sys.stderr
+    return open(path, "a", encoding="utf-8", buffering=1, opener=lambda name, flags: os.open(name, flags, 0o640))

@@ -20,7 +20,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
@@ -83,8 +83,10 @@ def announce(worker: Worker) -> None:
 
 
 def finish() -> None:
-    """Stop the embedded PostgreSQL if it is the database of this service."""
+    """Stop the embedded PostgreSQL if it is the database of this service. Nobody shall signal our pid any more."""
     settings = load()
+    with suppress(OSError):
+        os.truncate(settings.data / "serve.lock", 0)
     if (settings.data / "postgres").is_dir():
         from blobstore import embedded
 

@@ -40,7 +40,9 @@ def _names(text: object) -> object:
 class Settings(BaseSettings):
     """All knobs. Built by `load()`; frozen. A field `x_y` is read from BLOBSTORE_X_Y unless it has an alias."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, allow_inf_nan=False, extra="forbid", populate_by_name=True
+    )
 
     database_url: SecretStr | None = Field(None, alias="DATABASE_URL")
     """postgresql://user:password@host:port/name; empty means POSTGRES_*, or else the embedded PostgreSQL."""
@@ -160,6 +162,14 @@ class Settings(BaseSettings):
         if parts.path not in ("", "/"):
             raise ValueError("has no path: the service lives at the root of its host")
         return f"{parts.scheme}://{parts.netloc.lower().removesuffix(DEFAULT_PORTS[parts.scheme])}"
+
+    @field_validator("database_url")
+    @classmethod
+    def _check_database_url(cls, value: SecretStr | None) -> SecretStr | None:
+        scheme = urlsplit(value.get_secret_value()).scheme.partition("+")[0] if value else ""
+        if value and value.get_secret_value() and scheme not in ("postgresql", "postgres"):
+            raise ValueError("is postgresql://USER:PASSWORD@HOST:PORT/NAME")
+        return value
 
     @field_validator("cors_origins")
     @classmethod

@@ -223,7 +223,10 @@ def test_a_mistake_is_told_in_a_line(run: Run, user: Account, command: list[str]
     ("environ", "words"),
     [
         ({"BLOBSTORE_WORKERS": "0", "BLOBSTORE_DATTA": "x"}, "BLOBSTORE_DATTA: there is no such setting"),
-        ({"DATABASE_URL": "postgresql://a:b@127.0.0.1:1/c"}, "blobstore: the database does not answer"),
+        ({"DATABASE_URL": "postgresql://a:b@127.0.0.1:1/c"}, "blobstore: the database does not answer (connection to"),
+        ({"DATABASE_URL": "mysql://a:b@127.0.0.1/c"}, "DATABASE_URL: is postgresql://"),
+        ({"POOL_TIMEOUT": "inf"}, "POOL_TIMEOUT: Input should be a finite number"),
+        ({"BLOBSTORE_DATA": "/proc/nope"}, "blobstore: the server's disk refused"),
         ({"DATABASE_URL": ""}, "there is no blobstore here yet; `blobstore serve` makes one"),
     ],
 )

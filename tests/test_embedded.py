@@ -157,6 +157,14 @@ def test_a_long_path_has_its_socket_elsewhere_and_leaves_nothing(data: Path) -> 
         assert again == url
 
 
+def test_a_socket_that_was_removed_is_told_at_once(data: Path) -> None:
+    """A cleaning of the temporary folder would leave every command waiting for ten minutes."""
+    with embedded.running(data / ("x" * 100), "18", durable=False) as url:
+        shutil.rmtree(str(make_url(url).query["host"]))
+        with pytest.raises(embedded.EmbeddedError, match="was removed; restart the service"):
+            embedded.start(data / ("x" * 100), "18", durable=False)
+
+
 def test_a_taken_socket_folder_is_not_used(data: Path) -> None:
     """Somebody who took the name in the temporary folder could read every password that is sent."""
     deep = data / ("x" * 100)

@@ -83,10 +83,11 @@ def test_no_mistake_repeats_a_secret(name: str) -> None:
 def test_a_secret_may_come_from_a_file(tmp_path: Path, name: str) -> None:
     """Secrets of Docker and systemd could not be used."""
     kept = tmp_path / "secret"
-    kept.write_text(SECRET + "\n")
+    value = f"postgresql://u:{SECRET}@h/d" if name == "DATABASE_URL" else SECRET
+    kept.write_text(value + "\n")
     environ = {"ADMIN_EMAIL": "a@files.example", f"{name}_FILE": str(kept)}
     secret = getattr(load(environ, dotenv=None), name.lower())
-    assert secret.get_secret_value() == SECRET
+    assert secret.get_secret_value() == value
     assert SECRET not in repr(load(environ, dotenv=None))
 
 

@@ -6,6 +6,8 @@ import json
 import math
 import re
 from base64 import b64decode, b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 from urllib.parse import parse_qsl
 
@@ -19,6 +21,7 @@ from blobstore.errors import (
     BadOption,
     BadText,
     BodyTooLarge,
+    Busy,
     FileTooLarge,
     LengthRequired,
     UnsupportedMediaType,
@@ -27,11 +30,40 @@ from blobstore.errors import (
 if TYPE_CHECKING:
     from wsgiref.types import WSGIEnvironment
 
-__all__ = ["MAX_FILES", "Field", "FilePart", "decode_base64", "fields", "json_object", "length", "parts", "raw"]
+__all__ = [
+    "MAX_FILES",
+    "Field",
+    "FilePart",
+    "WholeBodies",
+    "decode_base64",
+    "fields",
+    "json_object",
+    "length",
+    "parts",
+    "raw",
+]
 
 MAX_JSON_BYTES: Final = 64 << 10
 
 _UNREADABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+class WholeBodies:
+    """What one worker holds of bodies that must be in memory as a whole: base64 in JSON."""
+
+    def __init__(self, limit_bytes: int = 64 << 20) -> None:
+        self._free_bytes = limit_bytes
+
+    @contextmanager
+    def holding(self, size_bytes: int) -> Iterator[None]:
+        """Count a body while it is received and decoded. Raises Busy when others fill the memory for them."""
+        if size_bytes > self._free_bytes:
+            raise Busy("too many large JSON uploads at once; send the file itself, which needs no memory")
+        self._free_bytes -= size_bytes
+        try:
+            yield
+        finally:
+            self._free_bytes += size_bytes
 
 
 def json_object(environ: WSGIEnvironment, limit_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, request
 
 from blobstore.api import auth, body, declared, options
 from blobstore.api.answers import check_format, upload_answer, upload_answers
-from blobstore.api.context import store
+from blobstore.api.context import parts, store
 from blobstore.api.schemas import UploadJson
 from blobstore.core import receive, upload
 from blobstore.core.files import Changes
@@ -103,13 +103,14 @@ def _json(caller: Caller) -> Response:
     check_format(values)
     size = body.length(request.environ)
     receive.check_room(store(), caller, receive.Announced.within((size or 0) * 3 // 4, 64 << 10))
-    wanted = UploadJson.read(body.json_object(request.environ, MAX_JSON_BYTES)).model_dump(exclude_unset=True)
-    content = body.decode_base64(wanted.pop("data"), MAX_BASE64_BYTES)
-    digest = declared.one(request.headers, wanted.pop("sha256", None))
-    given: Changes = {**options.changes(values), **options.changes_from_json(wanted)}
-    receive.check_room(store(), caller, receive.Announced.exactly(len(content)))
-    with receive.receive(store(), caller, [content], digest) as received:
-        outcome = upload.keep(store(), caller, received, given)
+    with parts().whole_bodies.holding(MAX_JSON_BYTES if size is None else min(size, MAX_JSON_BYTES)):
+        wanted = UploadJson.read(body.json_object(request.environ, MAX_JSON_BYTES)).model_dump(exclude_unset=True)
+        content = body.decode_base64(wanted.pop("data"), MAX_BASE64_BYTES)
+        digest = declared.one(request.headers, wanted.pop("sha256", None))
+        given: Changes = {**options.changes(values), **options.changes_from_json(wanted)}
+        receive.check_room(store(), caller, receive.Announced.exactly(len(content)))
+        with receive.receive(store(), caller, [content], digest) as received:
+            outcome = upload.keep(store(), caller, received, given)
     return upload_answer(caller, outcome, values)
 
 

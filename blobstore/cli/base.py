@@ -71,11 +71,19 @@ def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
         except (SettingsError, ServeError, EmbeddedError) as error:
             problem = str(error)
         except BlobstoreError as error:
-            problem = error.detail
+            problem = error.detail + _cause(error)
+        except OSError as error:
+            problem = f"{error.filename or 'the system'}: {error.strerror or error}"
         click.echo(f"blobstore: {problem}", err=True)
         sys.exit(COULD_NOT_LOOK)
 
     return run
+
+
+def _cause(error: BlobstoreError) -> str:
+    """What PostgreSQL or the driver says of it, for the operator; it names no password."""
+    said = str(getattr(error.__cause__, "orig", None) or error.__cause__ or "").strip().partition("\n")[0]
+    return f" ({said})" if said else ""
 
 
 @contextmanager

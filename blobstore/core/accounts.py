@@ -17,7 +17,7 @@ from blobstore.core.names import parse_user_name
 from blobstore.core.store import Store
 from blobstore.database import like_literally
 from blobstore.digest import Digest
-from blobstore.errors import AlreadyExists, BadOption, NotFound
+from blobstore.errors import AlreadyExists, BadOption, LastAdmin, NotFound
 from blobstore.models import File, User
 from blobstore.settings import Settings
 
@@ -126,7 +126,10 @@ class AccountChanges(TypedDict, total=False):
 
 
 def change(store: Store, name: str, changes: AccountChanges) -> Account:
-    """Apply `changes`; answer the user as he is then. Raises NotFound, BadOption, AlreadyExists for the e-mail."""
+    """Apply `changes`; answer the user as he is then.
+
+    Raises NotFound, BadOption, LastAdmin, AlreadyExists for the e-mail.
+    """
     values: dict[str, Any] = {{"quota": "quota_bytes"}.get(key, key): value for key, value in changes.items()}
     if "email" in values:
         values["email"] = _check_email(values["email"])
@@ -193,12 +196,12 @@ def set_quota(store: Store, name: str, quota_bytes: int | None) -> None:
 
 
 def set_disabled(store: Store, name: str, *, disabled: bool) -> None:
-    """A disabled user is refused on the next request, and nothing of his is served. Raises NotFound, BadOption."""
+    """A disabled user is refused on the next request, and nothing of his is served. Raises NotFound, LastAdmin."""
     change(store, name, {"disabled": disabled})
 
 
 def remove_account(store: Store, name: str) -> int:
-    """Delete the user with all his files, by the ordinary delete; how many files. Raises NotFound, BadOption.
+    """Delete the user with all his files, by the ordinary delete; how many files. Raises NotFound, LastAdmin.
 
     He is disabled first, so that nothing new comes; when it is interrupted, it can be repeated.
     """
@@ -257,7 +260,7 @@ def _keep_an_admin(session: Session, account: Account) -> None:
     session.execute(_LOCK_FIRST_ADMIN)
     others = select(func.count()).where(User.role == "admin", User.id != account.id, ~User.disabled)
     if account.role == "admin" and not session.scalar(others):
-        raise BadOption("name", f"{account.name} is the last admin; make another one first")
+        raise LastAdmin(f"{account.name} is the last admin; make another one first")
 
 
 def _remove_files(store: Store, owner_id: int) -> int:

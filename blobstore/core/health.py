@@ -9,8 +9,8 @@ from blobstore.errors import BlobstoreError
 
 
 def readiness(store: Store) -> list[str]:
-    """What is wrong, one line each; empty when all is well."""
-    return [*_database(store), *_storage(store)]
+    """What is wrong, one line each; empty when all is well. The storage is looked at once the database is right."""
+    return _database(store) or _storage(store)
 
 
 def _database(store: Store) -> list[str]:

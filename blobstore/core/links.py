@@ -1,8 +1,8 @@
 """Signed links: whoever has one may read one file until it expires, without a login.
 
 HMAC-SHA256 over length-prefixed fields; see security.md, "Signed URLs". It is asked in addition to the file's state: a
-file that is gone, expired or whose owner is disabled is 404 whatever the signature says, and the owner's epoch, which
-a change of password raises, makes every link of his void.
+file that is gone, expired or whose owner is disabled is not opened whatever the signature says, and the owner's epoch,
+which a change of password raises, makes every link of his void.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from blobstore.core.files import StoredFile
 from blobstore.core.gate import Caller
 from blobstore.core.ring import ring
 from blobstore.core.store import Store
-from blobstore.errors import BadSignature, NotFound
+from blobstore.errors import BadSignature
 
 LIFE = timedelta(hours=1)
 MAX_LIFE = timedelta(days=7)
@@ -47,14 +47,15 @@ def sign(store: Store, caller: Caller | None, file_id: str, now: datetime | None
 
 
 def opened(store: Store, file_id: str, link: Link, now: datetime | None = None) -> StoredFile:
-    """The file that the link opens. Raises BadSignature for whatever is wrong with the link, NotFound for the file."""
+    """The file that the link opens. Raises BadSignature for whatever is wrong with the link, or when the file is gone.
+
+    The two look the same: a made-up link must not tell whether there is such a file.
+    """
     with store.database.transaction() as session:
         file = files.read(session, file_id)
-    if file is None:
-        raise NotFound("there is no such file")
     left = link.expires - (now or datetime.now(UTC)).timestamp()
     secrets = [secret for secret in ring(store, _PURPOSE) if _key_id(secret) == link.key_id]
-    if not secrets or not 0 < left <= MAX_LIFE.total_seconds():
+    if file is None or not secrets or not 0 < left <= MAX_LIFE.total_seconds():
         raise BadSignature("this link is not valid, or not any more")
     expected = _signature(secrets[0], file, link.expires, _epoch(store, file))
     if not hmac.compare_digest(expected.encode(), link.signature.encode()):

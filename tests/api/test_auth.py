@@ -55,7 +55,11 @@ SCOPES = {
     ("POST", "/api/v1/admin/users/<user:name>/ticket"): "admin",
 }
 """The scope that each of the others needs."""
-NOT_BY_KEY = {("GET", "/api/v1/auth/sessions"), ("DELETE", "/api/v1/auth/sessions/<id:session_id>")}
+NOT_BY_KEY = {
+    ("GET", "/api/v1/auth/sessions"),
+    ("DELETE", "/api/v1/auth/sessions/<id:session_id>"),
+    ("DELETE", "/api/v1/keys/<id:key_id>"),
+}
 """Those that an API key may not ask, whatever its scopes."""
 FILLED = {"digest": "0" * 64, "_ext": "png"}
 """What stands in a path for these; anything else is a name or an id that there is not."""

@@ -240,7 +240,7 @@ def test_a_signed_link(client: FlaskClient, anybody: FlaskClient, store: Store) 
         assert anybody.open(link, method=method).status_code == 405
     problem(anybody.delete(f"/api/v1/files/{file['id']}?{query}"), 401, "invalid_credentials")
     expire(store, file)
-    problem(anybody.get(link), 404, "not_found")
+    problem(anybody.get(link), 403, "bad_signature")
 
 
 def test_the_mode_of_a_download_is_one_of_two(client: FlaskClient) -> None:

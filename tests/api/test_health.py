@@ -66,6 +66,8 @@ def test_an_old_schema_is_not_ready(migrated_url: str, data: Path) -> None:
     assert url != migrated_url
     client = application(url, data)
     assert "blobstore db upgrade" in client.get("/health/ready").get_json()["problems"][0]
+    answer = signed_in(client.application, "me").get("/api/v1/me")
+    assert "blobstore db upgrade" in problem(answer, 503, "database_unavailable")["detail"]
     upgrade(url)
     assert client.get("/health/ready").status_code == 200
     client.application.extensions["blobstore"].store.database.dispose()

@@ -7,6 +7,7 @@ from base64 import b64encode
 from io import BytesIO
 from typing import Any
 
+from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.api.wire import EMPTY, form, problem, quota, sha256, stored, unread
@@ -231,3 +232,14 @@ def test_head_tells_what_an_upload_would_be_answered(client: FlaskClient, anybod
         answer = client.head("/upload", headers=headers)
         assert (answer.status_code, answer.data) == (status, b"")
     assert anybody.head("/upload").status_code == 401
+
+
+def test_large_json_uploads_wait_for_memory(app: Flask, client: FlaskClient) -> None:
+    """A few users with half-sent JSON would fill the memory of a worker."""
+    held = app.extensions["blobstore"].whole_bodies
+    with held.holding(64 << 20):
+        answer = client.post("/upload", json={"data": "eA=="})
+        problem(answer, 503, "busy")
+        assert answer.headers["Retry-After"]
+        assert client.post("/upload", data=b"x").status_code == 201
+    assert client.post("/upload", json={"data": "eQ=="}).status_code == 201

@@ -15,7 +15,7 @@ from blobstore.core.credentials import Credentials
 from blobstore.core.gate import ALL_SCOPES, Caller, Scope
 from blobstore.core.store import Store
 from blobstore.digest import Digest
-from blobstore.errors import AlreadyExists, BadName, BadOption, NotFound, Unauthenticated
+from blobstore.errors import AlreadyExists, BadName, BadOption, LastAdmin, NotFound, Unauthenticated
 from blobstore.settings import load
 from tests.children import query, until
 from tests.conftest import PASSWORD, libpq
@@ -116,13 +116,13 @@ def test_the_first_admin_by_the_settings(store: Store, database_url: str) -> Non
 def test_the_last_admin_stays(store: Store) -> None:
     """Nobody could administer any more."""
     accounts.first_admin(store)
-    with pytest.raises(BadOption):
+    with pytest.raises(LastAdmin):
         accounts.set_disabled(store, "root", disabled=True)
-    with pytest.raises(BadOption):
+    with pytest.raises(LastAdmin):
         accounts.remove_account(store, "root")
     accounts.add(store, "second", PASSWORD, admin=True)
     accounts.set_disabled(store, "root", disabled=True)
-    with pytest.raises(BadOption):
+    with pytest.raises(LastAdmin):
         accounts.set_disabled(store, "second", disabled=True)
 
 
@@ -132,7 +132,7 @@ def test_of_two_admins_who_disable_each_other_one_stays(store: Store) -> None:
         accounts.add(store, name, PASSWORD, admin=True)
 
     def disable(name: str) -> None:
-        with suppress(BadOption):
+        with suppress(LastAdmin):
             accounts.set_disabled(store, name, disabled=True)
 
     with ThreadPoolExecutor(2) as pool:
