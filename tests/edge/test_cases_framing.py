@@ -129,7 +129,7 @@ CASES = [
     Case(19, "in-a-form", ask_form(file_part(bytes(MAX_FILE_BYTES + 1))), 413, "file_too_large", then=closes),
     Case(20, "trace", ask(f"TRACE /{DIGEST}"), 405, "method_not_allowed",
          then=allows("GET", "HEAD", "OPTIONS", "PUT", "DELETE")),
-    Case(20, "unknown", ask("FOO /api/v1/me"), 405, "method_not_allowed", then=allows("GET", "HEAD", "OPTIONS")),
+    Case(20, "unknown", ask("FOO /api/v1/me/quota"), 405, "method_not_allowed", then=allows("GET", "HEAD", "OPTIONS")),
     Case(20, "connect", ask("CONNECT /upload"), 405, "method_not_allowed",
          then=allows("HEAD", "OPTIONS", "POST", "PUT")),
     Case(20, "connect-to-a-host", ask("CONNECT evil.example:443"), 400, "bad_host"),
