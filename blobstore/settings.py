@@ -54,9 +54,9 @@ class Settings(BaseSettings):
     pg_version: Literal["16", "18"] = Field("18", alias="PG_VERSION")
     """Which embedded PostgreSQL a new data folder gets; an existing one keeps its own."""
 
-    pool_size: int = Field(5, alias="POOL_SIZE", ge=1)
+    pool_size: int = Field(10, alias="POOL_SIZE", ge=1)
     """Connections that each worker keeps open."""
-    max_overflow: int = Field(5, alias="MAX_OVERFLOW", ge=0)
+    max_overflow: int = Field(0, alias="MAX_OVERFLOW", ge=0)
     """Connections that each worker opens beyond POOL_SIZE under load."""
     pool_timeout: float = Field(2.0, alias="POOL_TIMEOUT", gt=0)
     """Seconds to wait for a free connection before 503 `busy`."""
