@@ -42,7 +42,7 @@ _QUESTIONS = {
         GROUP BY owner_id, folder, name, digest HAVING count(*) > 1""",
     "the bytes are known to be damaged": "SELECT digest FROM blobs WHERE damaged_at IS NOT NULL AND refs > 0",
 }
-_ROWS = text("SELECT digest, location FROM blobs WHERE digest = ANY(:digests)")
+_ROW = text("SELECT location FROM blobs WHERE digest = :digest")
 _COUNT = text("SELECT count(*), COALESCE(sum(size_bytes), 0) FROM blobs WHERE published_at IS NOT NULL")
 
 
@@ -96,5 +96,5 @@ def _ask(store: Store) -> Iterator[Finding]:
 
 def _has_row(store: Store, digest: str, location: str) -> bool:
     with store.database.transaction() as session:
-        row = session.execute(_ROWS, {"digests": [digest]}).one_or_none()
+        row = session.execute(_ROW, {"digest": digest}).one_or_none()
     return row is not None and (row.location is None or row.location == location)
