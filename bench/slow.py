@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from threading import Event, Thread
 
 from bench import loads
@@ -24,6 +25,8 @@ CLIENTS = 500
 ADDRESSES = 10
 LARGE_BYTES = 64 << 20
 CALM_SECONDS = 60.0
+TURNS = 50
+"""In each second the clients drip in so many groups, one after the other: strangers are not in step."""
 MIB = 1 << 20
 
 
@@ -70,17 +73,35 @@ def _kinds(large: str) -> Iterator[Kind]:
     yield Kind("idle connections", "GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
 
 
+@dataclass(frozen=True)
+class Round:
+    """Once alone, once beside the clients, once after them. p99s in milliseconds."""
+
+    alone: float
+    beside: float
+    before: Held
+    during: Held
+    after: Held
+    calm_seconds: float
+
+
 def _beside(plan: Plan, server: Server, kind: Kind, small: str) -> Iterator[Row]:
+    rounds = [_round(plan, server, kind, small) for _ in range(plan.repeats)]
+    beside, alone = median(one.beside for one in rounds), median(one.alone for one in rounds)
+    last, what = rounds[-1], f"{CLIENTS} {kind.what}"
+    yield Row(f"p99 of a small GET beside {what}", beside, "ms", "alone", alone, "< 2")
+    yield Row(f"connections after {what}", last.after.connections, "", "during", last.during.connections)
+    yield Row(f"staged after {what}", last.after.staged, "", "during", last.during.staged)
+    yield Row(f"memory after {what}", last.after.memory_mib, "MiB", "before", last.before.memory_mib, "≤ 1.1")
+    yield Row(f"all gone after {what}", median(one.calm_seconds for one in rounds), "s")
+
+
+def _round(plan: Plan, server: Server, kind: Kind, small: str) -> Round:
     before, alone = _held(server), _p99(plan, server, small)
     with _clients(server, kind):
-        most, beside = _held(server), _p99(plan, server, small)
+        during, beside = _held(server), _p99(plan, server, small)
     after, seconds = _settle(server, before)
-    what = f"{CLIENTS} {kind.what}"
-    yield Row(f"p99 of a small GET beside {what}", beside, "ms", "alone", alone, "< 2")
-    yield Row(f"connections after {what}", after.connections, "", "during", most.connections)
-    yield Row(f"staged after {what}", after.staged, "", "during", most.staged)
-    yield Row(f"memory after {what}", after.memory_mib, "MiB", "before", before.memory_mib, "≤ 1.1")
-    yield Row(f"all gone after {what}", seconds, "s")
+    return Round(alone, beside, before, during, after, seconds)
 
 
 def _p99(plan: Plan, server: Server, path: str) -> float:
@@ -117,9 +138,12 @@ def _connect(server: Server, kind: Kind, number: int) -> socket.socket:
 
 def _drip(clients: list[socket.socket], drip: bytes, over: Event) -> None:
     """One drip a second from each; those that the server has sent away are left alone."""
-    alive = list(clients) if drip else []
-    while not over.wait(1):
-        alive = [client for client in alive if _sends(client, drip)]
+    groups = [clients[turn::TURNS] for turn in range(TURNS)] if drip else []
+    while not over.is_set():
+        for turn, group in enumerate(groups):
+            groups[turn] = [client for client in group if _sends(client, drip)]
+            over.wait(1 / TURNS)
+        over.wait(0 if groups else 1)
 
 
 def _sends(client: socket.socket, drip: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from ipaddress import IPv6Address, ip_address
 
@@ -26,3 +27,26 @@ def network(address: str) -> str:
             return parsed.exploded[:19]
         return str(parsed.ipv4_mapped)
     return str(parsed)
+
+
+class Shares:
+    """How many of something each client has at once: at most `limit` (of IPv6: one /64)."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._taken: Counter[str] = Counter()
+
+    def take(self, address: str) -> bool:
+        """Count one more; False when the client has all that it may."""
+        key = network(address)
+        if self._taken[key] >= self._limit:
+            return False
+        self._taken[key] += 1
+        return True
+
+    def give_back(self, address: str) -> None:
+        """Count one less, after a `take` that was true."""
+        key = network(address)
+        self._taken[key] -= 1
+        if not self._taken[key]:
+            del self._taken[key]

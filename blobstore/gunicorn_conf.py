@@ -3,6 +3,6 @@
 Only gunicorn imports it: the settings are read here and now.
 """
 
-from blobstore.server import gunicorn_settings
+from blobstore.hooks import gunicorn_settings
 
 globals().update(gunicorn_settings())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gunicorn.http.body import ChunkedReader
 from gunicorn.http.errors import InvalidChunkSize, NoMoreData, ParseException
 
-from blobstore.addresses import network
+from blobstore.addresses import Shares
 from blobstore.errors import BadChunk, BlobstoreError, IncompleteBody, TooManyBodies
 from blobstore.wire import BodyPace, ClientGone, Wire
 
@@ -32,24 +31,20 @@ class Bodies:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._by_address: Counter[str] = Counter()
+        self._shares = Shares(limit)
         self._total = 0
 
     @contextmanager
     def admitted(self, address: str) -> Iterator[None]:
         """Count one more body. Raises TooManyBodies."""
-        key = network(address)
-        if self._by_address[key] >= self._limit:
+        if not self._shares.take(address):
             raise TooManyBodies(f"at most {self._limit} uploads at once from one address; try again when one has ended")
-        self._by_address[key] += 1
         self._total += 1
         try:
             yield
         finally:
             self._total -= 1
-            self._by_address[key] -= 1
-            if not self._by_address[key]:
-                del self._by_address[key]
+            self._shares.give_back(address)
 
     @property
     def piece_bytes(self) -> int:
@@ -146,7 +141,7 @@ class LengthBody(Body):
         if self._buffered():
             piece: bytes = self._unreader.read(min(size, self._buffered()))
         else:
-            piece = self._wire.recv(size)
+            piece = self._wire.recv(size, self._left)
         if not piece:
             raise IncompleteBody(f"the body ended {self._left} bytes before its Content-Length")
         self._left -= len(piece)

@@ -12,6 +12,7 @@ from typing import Any, TextIO
 import structlog
 from gunicorn.glogging import Logger as GunicornLogger
 
+from blobstore.refusals import Refusal
 from blobstore.settings import load
 
 
@@ -38,6 +39,18 @@ class Logger(GunicornLogger):  # type: ignore[misc]
             seconds=round(request_time.total_seconds(), 4),
             user=environ.get("blobstore.user"),
             address=environ.get("REMOTE_ADDR"),
+        )
+
+    def refused(self, refusal: Refusal, request_id: str, address: str, method: str | None, path: str | None) -> None:
+        """One line for what the server answered itself; of an unreadable request there is no method and no path."""
+        self._access.info(
+            "refused",
+            request_id=request_id,
+            method=method,
+            path=path,
+            status=refusal.status.value,
+            code=refusal.code,
+            address=address,
         )
 
     def reopen_files(self) -> None:

@@ -53,6 +53,9 @@ class Refusal:
 
 
 HEAD_TOO_SLOW: Final = Refusal(HTTPStatus.REQUEST_TIMEOUT, "too_slow", "the head of the request did not arrive in time")
+CROWDED: Final = Refusal(
+    HTTPStatus.TOO_MANY_REQUESTS, "too_many_connections", "too many connections from this address; close some", 5
+)
 BROKEN: Final = Refusal(HTTPStatus.BAD_REQUEST, "bad_request", "this is not a request of HTTP/1.1 (RFC 9112)")
 FAILED: Final = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "the server failed; the log says why")
 

@@ -1,4 +1,4 @@
-"""The gunicorn worker and its settings.
+"""The gunicorn worker.
 
 Worker keeps gunicorn's strict parser of heads and replaces what is around it:
 
@@ -13,17 +13,12 @@ gunicorn's hooks `pre_request` and `post_request` are not called; HTTP/2 and uws
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
 from collections.abc import Iterable
 from contextlib import nullcontext
 from datetime import datetime
 from typing import Any, Final
 
-from flask import Flask
 from gevent import GreenletExit
-from gunicorn.arbiter import Arbiter
 from gunicorn.http import errors as http
 from gunicorn.http import wsgi
 from gunicorn.http.body import ChunkedReader, LengthReader
@@ -32,15 +27,12 @@ from gunicorn.http.parser import RequestParser
 from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.ggevent import GeventWorker
 
-from blobstore.addresses import client_address
+from blobstore.addresses import Shares, client_address
 from blobstore.errors import TooSlow
 from blobstore.incoming import Bodies, Body, ChunkedBody, LengthBody
-from blobstore.refusals import FAILED, HEAD_TOO_SLOW, Refusal, refusal_of
-from blobstore.settings import Settings, SettingsError, load
+from blobstore.refusals import CROWDED, FAILED, HEAD_TOO_SLOW, Refusal, refusal_of
+from blobstore.settings import Settings, load
 from blobstore.wire import BodyPace, ClientGone, HeadPace, Wire
-
-HEARTBEAT_SECONDS: Final = 60
-"""A worker whose event loop stands still for so long is killed and replaced; a long request does not stop the loop."""
 
 FAREWELL_SECONDS: Final = 2.0
 """How long a stopping worker waits for the first byte of a connection that it has accepted."""
@@ -124,27 +116,36 @@ class Worker(GeventWorker):  # type: ignore[misc]
     def init_process(self) -> None:
         self.limits = load()
         self.bodies = Bodies(self.limits.max_bodies_per_address)
+        self.connections = Shares(self.limits.max_connections_per_address)
         super().init_process()
 
     def handle(self, _listener: Any, client: Any, addr: Any) -> None:
         """Serve one connection to its end. Never raises but to end the greenlet."""
         wire = Wire(client, self.limits.idle_timeout_seconds)
+        # Behind a proxy of ours all come from one address, and the proxy counts.
+        peer = None if self.limits.trusted_proxy_hops else client_address((), addr, 0)
         try:
-            self._converse(wire, addr)
+            if peer is not None and not self.connections.take(peer):
+                peer = None
+                self._refuse(wire, CROWDED, addr, linger=False)
+            else:
+                self._converse(wire, addr)
         except ClientGone as error:
             self.log.debug("the client is gone: %s", error)
             wire.abort()
         finally:
             wire.close()
+            if peer is not None:
+                self.connections.give_back(peer)
 
     def _converse(self, wire: Wire, addr: Any) -> None:
         parser = Parser(self.cfg, wire, addr, self.limits, self.bodies)
-        while (request := self._next_request(parser, wire)) is not None:
+        while (request := self._next_request(parser, wire, addr)) is not None:
             if not self._answer(request, wire, addr):
                 wire.finish()
                 return
 
-    def _next_request(self, parser: Parser, wire: Wire) -> Request | None:
+    def _next_request(self, parser: Parser, wire: Wire, addr: Any) -> Request | None:
         """The next request; None when there is none, or no sound one: then that has been answered."""
         pace = wire.pace = self._head_pace(first=not parser.req_count)
         pace.begun = bool(parser.unreader.buf.tell())
@@ -154,9 +155,9 @@ class Worker(GeventWorker):  # type: ignore[misc]
             return None
         except TooSlow:
             if pace.begun:
-                self._refuse(wire, HEAD_TOO_SLOW)
+                self._refuse(wire, HEAD_TOO_SLOW, addr)
         except (http.ParseException, http.NoMoreData) as error:
-            self._refuse(wire, refusal_of(error))
+            self._refuse(wire, refusal_of(error), addr)
         else:
             return request
         return None
@@ -182,7 +183,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
             wire.abort()
             raise
         except (Exception, SystemExit) as error:
-            self._explain(request, error, wire, begun=response is not None and response.headers_sent)
+            self._explain(request, error, wire, addr, begun=response is not None and response.headers_sent)
             return False
 
     def _run(self, request: Request, response: Response, environ: dict[str, Any]) -> None:
@@ -204,93 +205,22 @@ class Worker(GeventWorker):  # type: ignore[misc]
             if hasattr(pieces, "close"):
                 pieces.close()
 
-    def _explain(self, request: Request, error: BaseException, wire: Wire, *, begun: bool) -> None:
+    def _explain(self, request: Request, error: BaseException, wire: Wire, addr: Any, *, begun: bool) -> None:
         refusal = refusal_of(error)
         if refusal is FAILED:
             self.log.exception("%s %s failed", request.method, request.path)
         if begun and not wire.retract():
             wire.abort()
         else:
-            self._refuse(wire, refusal, with_body=request.method != "HEAD")
+            self._refuse(wire, refusal, addr, request)
 
-    def _refuse(self, wire: Wire, refusal: Refusal, *, with_body: bool = True) -> None:
-        answer, request_id = refusal.encode(with_body=with_body)
-        self.log.info("refused: %s %s, request %s", refusal.status.value, refusal.code, request_id)
+    def _refuse(
+        self, wire: Wire, refusal: Refusal, addr: Any, request: Request | None = None, *, linger: bool = True
+    ) -> None:
+        method, path = (request.method, request.path) if request else (None, None)
+        answer, request_id = refusal.encode(with_body=method != "HEAD")
+        address = client_address(request.headers if request else (), addr, self.limits.trusted_proxy_hops)
+        self.log.refused(refusal, request_id, address, method, path)
         wire.sendall(answer)
-        wire.finish()
-
-
-def gunicorn_settings(settings: Settings | None = None) -> dict[str, Any]:
-    """What goes into a gunicorn configuration file. Ends the start with every mistake in the settings."""
-    try:
-        settings = settings or load()
-    except SettingsError as error:
-        raise SystemExit(str(error)) from error
-    return {
-        "bind": settings.bind,
-        "workers": settings.workers,
-        "worker_class": "blobstore.server.Worker",
-        "worker_connections": settings.max_connections,
-        "worker_tmp_dir": "/dev/shm" if os.access("/dev/shm", os.W_OK) else None,  # noqa: S108 - no disk to wait for
-        "timeout": HEARTBEAT_SECONDS,
-        "graceful_timeout": settings.graceful_timeout_seconds,
-        "keepalive": 1 if settings.keepalive_seconds else 0,
-        "limit_request_line": 4094,
-        "limit_request_fields": 100,
-        "limit_request_field_size": 8190,
-        "preload_app": False,
-        "control_socket_disable": True,
-        "accesslog": None,
-        "logger_class": "blobstore.logs.Logger",
-        # X-Forwarded-* is the application's, which knows BLOBSTORE_TRUSTED_PROXY_HOPS; here nobody is trusted.
-        "forwarded_allow_ips": "",
-        "secure_scheme_headers": {},
-        "forwarder_headers": "",
-        "post_fork": post_fork,
-        "post_worker_init": post_worker_init,
-        "worker_exit": worker_exit,
-        "on_exit": on_exit,
-    }
-
-
-def post_fork(_server: Arbiter, _worker: Any) -> None:
-    """Make the worker green before anything of the application is imported: locks made earlier would block it whole.
-
-    Until gunicorn has set the worker's own handlers it has the master's, which would swallow a signal to stop.
-    """
-    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
-    from gevent import monkey
-
-    monkey.patch_all()
-    from blobstore.database import make_green
-
-    make_green()
-
-
-def post_worker_init(worker: Any) -> None:
-    """Refuse another worker class: `gunicorn --worker-class gevent` overrides the file and loses all of the above."""
-    if not isinstance(worker, Worker):
-        worker.log.critical("blobstore runs only with --worker-class blobstore.server.Worker")
-        sys.exit(Arbiter.WORKER_BOOT_ERROR)
-    from blobstore import background
-    from blobstore.serve import announce
-
-    if isinstance(worker.wsgi, Flask):
-        background.start(worker.wsgi)
-    announce(worker)
-
-
-def worker_exit(_server: Arbiter, worker: Any) -> None:
-    """Write what the worker has only counted so far."""
-    from blobstore import background
-
-    if isinstance(worker.wsgi, Flask):
-        background.finish(worker.wsgi)
-
-
-def on_exit(_server: Arbiter) -> None:
-    """End what `blobstore serve` started."""
-    from blobstore.serve import finish
-
-    finish()
+        if linger:
+            wire.finish()

@@ -122,6 +122,8 @@ class Settings(BaseSettings):
     """How long requests under way may go on after a stop or reload was asked for."""
     max_connections: int = Field(1000, ge=1)
     """Connections per worker."""
+    max_connections_per_address: int = Field(500, ge=1)
+    """Of those, how many one client address (an IPv6 /64) may have; not counted behind a trusted proxy."""
     max_bodies_per_address: int = Field(100, ge=1)
     """Bodies in flight per client address (an IPv6 /64) and worker, then 429."""
 

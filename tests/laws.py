@@ -30,7 +30,7 @@ BELOW = {
 
 HTTP = frozenset({"flask", "werkzeug", "gunicorn", "flasgger", "flask_swagger_ui"})
 SPEAKS_HTTP = ("api/", "protocols/", "ui/", "app.py")
-SERVES = ("server.py", "incoming.py", "refusals.py", "wire.py", "logs.py", "serve.py", "background.py")
+SERVES = ("server.py", "hooks.py", "incoming.py", "refusals.py", "wire.py", "logs.py", "serve.py", "background.py")
 """The server's side of HTTP: gunicorn's worker, its logger, its hooks. No use case is behind these."""
 
 SQL = frozenset({"sqlalchemy", "psycopg2", "alembic"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import time
@@ -132,9 +133,14 @@ def slow(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[by
     return _say(start_response, "done")
 
 
+def frozen(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """How many objects the garbage collector leaves alone."""
+    return _say(start_response, str(gc.get_freeze_count()))
+
+
 ROUTES: dict[str, Callable[[Any, Any], Iterable[bytes]]] = {
     function.__name__: function
     for function in (
-        hello, refuse, swallow, store, lines, patient, some, header, big, short, torn, broken, slow,
+        hello, refuse, swallow, store, lines, patient, some, header, big, short, torn, broken, slow, frozen,
     )
 }  # fmt: skip

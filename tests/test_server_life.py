@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from blobstore.server import gunicorn_settings
+from blobstore.hooks import gunicorn_settings
 from blobstore.settings import load
 from tests.served import Client, Server, command, environment, eventually, serving
 
@@ -140,3 +140,9 @@ def test_the_settings_reach_gunicorn(tmp_path: Path) -> None:
         "accesslog": None,
     }
     assert {name: given[name] for name in expected} == expected
+
+
+def test_what_the_start_made_is_not_collected_again(tmp_path: Path) -> None:
+    """Otherwise a full collection walks all modules now and then, and everybody waits for it."""
+    with serving(tmp_path) as server:
+        assert int(server.get("/frozen").text) > 10_000

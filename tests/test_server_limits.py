@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import time
@@ -143,3 +144,43 @@ def test_too_many_connections_wait(tmp_path: Path) -> None:
             three.socket.settimeout(60)
             one.end()
             assert three.answer().status == 200
+
+
+def test_one_address_does_not_take_all_connections(tmp_path: Path) -> None:
+    """Otherwise one client that opens silent connections keeps everybody out; and its place is never free again."""
+    with serving(tmp_path, max_connections=10, max_connections_per_address=3) as server:
+        held = [server.connect() for _ in range(3)]
+        for one in held:
+            one.send("GET /hello HTTP/1.1\r\nHost: x\r\n\r\n").answer()
+        with server.connect() as fourth:
+            answer = fourth.answer()
+            assert (answer.status, answer.code) == (429, "too_many_connections")
+            assert fourth.rest() == b""
+        held[0].socket.close()
+        eventually(lambda: _served(server))
+        for one in held:
+            one.__exit__()
+
+
+def _served(server: Server) -> bool:
+    try:
+        return server.get("/hello").status == 200
+    except OSError:
+        return False
+
+
+def test_a_proxy_has_the_connections_of_all(tmp_path: Path) -> None:
+    """Otherwise all who come through one proxy share what one client may have."""
+    with serving(tmp_path, max_connections_per_address=1, trusted_proxy_hops=1) as server, server.connect() as one:
+        one.send("GET /hello HTTP/1.1\r\nHost: x\r\n\r\n").answer()
+        assert server.get("/hello").status == 200
+
+
+def test_a_refusal_is_logged_with_who_and_what(tmp_path: Path) -> None:
+    """Otherwise a person who sees many refusals cannot tell whose they are."""
+    with serving(tmp_path) as server:
+        server.ask("GET / HTTP/1.1\r\nHost: x\r\nBad Name: 1\r\n\r\n")
+        server.ask("GET /broken?secret=1 HTTP/1.1\r\nHost: x\r\n\r\n")
+        lines = [json.loads(line) for line in server.log.read_text().splitlines() if '"refused"' in line]
+    told = [(line["address"], line["method"], line["path"], line["status"]) for line in lines]
+    assert told == [("127.0.0.1", None, None, 400), ("127.0.0.1", "GET", "/broken", 500)]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import socket
+import struct
+import termios
 from typing import Any
 
 import gevent
@@ -59,6 +62,52 @@ def tcp_pair(receive_buffer_bytes: int = 1 << 20) -> tuple[Any, Any]:
         theirs.connect(listener.getsockname())
         ours, _ = listener.accept()
     return ours, theirs
+
+
+def test_a_body_that_drips_wakes_nobody_for_every_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise hundreds of clients that send a byte now and then keep the worker busy and delay everybody."""
+    monkeypatch.setattr(wire, "_LONG_TICK_SECONDS", 0.5)
+    ours, theirs = tcp_pair()
+
+    def drip() -> None:
+        for _ in range(100):
+            theirs.sendall(b"x")
+            gevent.sleep(0.01)
+
+    dripping = gevent.spawn(drip)
+    wire_of_ours = Wire(ours, idle_seconds=10)
+    wire_of_ours.recv(1, 1)
+    assert len(wire_of_ours.recv(1 << 20, 1 << 20)) > 10
+    dripping.get(timeout=60)
+    ours.close()
+    theirs.close()
+
+
+def test_the_last_bytes_of_a_body_wake_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a body whose end is shorter than what a reader waits for is answered seconds late."""
+    monkeypatch.setattr(wire, "_LONG_TICK_SECONDS", 3600.0)
+    ours, theirs = tcp_pair()
+    wire_of_ours = Wire(ours, idle_seconds=3600)
+    for size in (wire.LEAST_BYTES, 100, 1):
+        theirs.sendall(bytes(size))
+        with gevent.Timeout(60):
+            assert len(wire_of_ours.recv(1 << 20, size)) == size
+    theirs.close()
+    with gevent.Timeout(60):
+        assert wire_of_ours.recv(1 << 20, 1000) == b""
+    ours.close()
+
+
+def test_a_reader_that_reads_nothing_gets_little_of_the_answer() -> None:
+    """Otherwise a few hundred of them have gigabytes copied for them, while all others wait."""
+    ours, theirs = tcp_pair(receive_buffer_bytes=4096)
+    sending = gevent.spawn(Wire(ours, idle_seconds=60).sendall, bytes(64 << 20))
+    gevent.sleep(0.5)
+    (untaken,) = struct.unpack("i", fcntl.ioctl(ours.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))
+    assert 0 < untaken < 1 << 20
+    sending.kill()
+    ours.close()
+    theirs.close()
 
 
 def test_sending_to_nobody_is_one_error() -> None:
