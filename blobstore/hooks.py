@@ -88,6 +88,8 @@ def worker_exit(_server: Arbiter, worker: Any) -> None:
 
     if isinstance(worker.wsgi, Flask):
         background.finish(worker.wsgi)
+    # The interpreter ends in good order only when it may collect everything.
+    gc.unfreeze()
 
 
 def on_exit(_server: Arbiter) -> None:

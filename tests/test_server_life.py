@@ -146,3 +146,4 @@ def test_what_the_start_made_is_not_collected_again(tmp_path: Path) -> None:
     """Otherwise a full collection walks all modules now and then, and everybody waits for it."""
     with serving(tmp_path) as server:
         assert int(server.get("/frozen").text) > 10_000
+    assert "Traceback" not in server.log.read_text()

@@ -26,7 +26,8 @@ def upload_answer(caller: Caller, outcome: Outcome, values: Mapping[str, str]) -
     else:
         response = jsonify(_file(outcome) | {"quota": short_quota_json(quota.read(store(), caller))})
     response.status_code = _status(outcome)
-    response.headers["Location"] = f"/{outcome.file.digest}"
+    if response.status_code == 201:
+        response.headers["Location"] = f"/{outcome.file.digest}"
     failpoint("before_reply")
     return response
 
