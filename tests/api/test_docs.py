@@ -40,7 +40,7 @@ def routes(app: Flask) -> Iterator[tuple[str, str, bool]]:
 
 def error_classes(kind: type[BlobstoreError] = BlobstoreError) -> Iterator[type[BlobstoreError]]:
     """The errors that are raised: those without a more exact one."""
-    children = [child for child in kind.__subclasses__() if child.__module__ == errors.__name__]
+    children = [child for child in kind.__subclasses__() if child.__module__.startswith(errors.__name__ + ".")]
     for child in children:
         yield from error_classes(child)
     if not children:
