@@ -12,7 +12,7 @@ from typing import Any, TextIO
 import structlog
 from gunicorn.glogging import Logger as GunicornLogger
 
-from blobstore.settings import load
+from blobstore.environment import load
 
 
 class Logger(GunicornLogger):  # type: ignore[misc]

@@ -33,10 +33,11 @@ from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.ggevent import GeventWorker
 
 from blobstore.addresses import client_address
+from blobstore.environment import load
 from blobstore.errors import TooSlow
 from blobstore.incoming import Bodies, Body, ChunkedBody, LengthBody
 from blobstore.refusals import FAILED, HEAD_TOO_SLOW, Refusal, refusal_of
-from blobstore.settings import Settings, SettingsError, load
+from blobstore.settings import Settings, SettingsError
 from blobstore.wire import BodyPace, ClientGone, HeadPace, Wire
 
 HEARTBEAT_SECONDS: Final = 60

@@ -24,6 +24,7 @@ BELOW = {
     "ui": GROUND | {"core", "api", "ui"},
     "cluster": GROUND | {"cluster"},
     "embedded": GROUND | {"cluster", "embedded"},
+    "environment": GROUND | {"environment"},
     **dict.fromkeys(GROUND, GROUND),
 }
 """Which parts of blobstore a part may import; those that are not here start or serve it and may import all."""

@@ -37,6 +37,7 @@ MORE_PLANTED = [
     (laws.arrows_point_down, "storage/disk.py", "from blobstore.models import Blob"),
     (laws.arrows_point_down, "api/me.py", "def f():\n    import blobstore.database"),
     (laws.arrows_point_down, "errors/base.py", "from blobstore import app"),
+    (laws.arrows_point_down, "core/upload.py", "from blobstore.environment import load"),
     (laws.http_stays_above, "storage/disk.py", "import flask"),
     (laws.sql_stays_below, "api/me.py", "import psycopg2.extensions"),
     (laws.sql_stays_below, "embedded.py", "x = 'DELETE FROM users'"),
@@ -171,7 +172,7 @@ def test_nothing_happens_at_import(tmp_path: Path) -> None:
         "open('made', 'w')",
         "import threading; threading.Thread(target=print).start()",
         "import subprocess; subprocess.run(['true'])",
-        "from blobstore.settings import load; from blobstore.app import open_storage; open_storage(load())",
+        "from blobstore.environment import load; from blobstore.app import open_storage; open_storage(load())",
     ],
 )
 def test_what_happens_at_import_is_seen(tmp_path: Path, statement: str) -> None:

@@ -13,8 +13,8 @@ from blobstore import errors
 from blobstore.api import docs
 from blobstore.api.errors import status_of
 from blobstore.app import create_app
+from blobstore.environment import load
 from blobstore.errors import BlobstoreError
-from blobstore.settings import load
 from tests.api.openapi import METHODS, Example, Operation, check_shape, examples, operations, references
 from tests.conftest import SECRET_KEY
 

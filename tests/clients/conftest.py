@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from blobstore.settings import Settings, load
+from blobstore.environment import load
+from blobstore.settings import Settings
 from tests.conftest import SECRET_KEY
 from tests.live import Service, service
 

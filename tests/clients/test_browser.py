@@ -17,7 +17,8 @@ from blobstore.core import keys
 from blobstore.core.accounts import Account
 from blobstore.core.gate import Scope
 from blobstore.core.store import Store
-from blobstore.settings import Settings, load
+from blobstore.environment import load
+from blobstore.settings import Settings
 from tests import live
 from tests.conftest import PASSWORD, SECRET_KEY
 

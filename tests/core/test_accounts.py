@@ -15,8 +15,8 @@ from blobstore.core.credentials import Credentials
 from blobstore.core.gate import ALL_SCOPES, Caller, Scope
 from blobstore.core.store import Store
 from blobstore.digest import Digest
+from blobstore.environment import load
 from blobstore.errors import AlreadyExists, BadName, BadOption, LastAdmin, NotFound, Unauthenticated
-from blobstore.settings import load
 from tests.children import query, until
 from tests.conftest import PASSWORD, libpq
 
