@@ -48,6 +48,7 @@ MORE_PLANTED = [
     (laws.only_owners_write, "core/upload.py", "session.execute(delete(Claim))"),
     (laws.only_owners_write, "core/upload.py", "f'DELETE FROM blobs WHERE {x}'"),
     (laws.only_owners_write, "core/accounts.py", "update(User).values(used_bytes=0)"),
+    (laws.only_owners_write, "core/admin.py", "update(User).values(file_count=0)"),
     (laws.routes_are_short, "api/me.py", "@bp.get('/')\ndef f():\n" + "    f()\n" * 13),
     (laws.routes_are_short, "api/me.py", "abort(404)"),
     (laws.small, "digest.py", "x = 1\n" * 301),
