@@ -8,7 +8,8 @@ from flask import Blueprint, Response, jsonify, request
 
 from blobstore.api import auth, body, options
 from blobstore.api.context import store
-from blobstore.api.schemas import UserChange, UserWanted, moment, user_json
+from blobstore.api.schemas.base import moment
+from blobstore.api.schemas.users import UserChange, UserWanted, user_json
 from blobstore.core import accounts, admin, removal, tickets
 from blobstore.core.gate import Scope
 

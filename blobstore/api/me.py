@@ -6,7 +6,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from blobstore.api import auth, body
 from blobstore.api.context import parts, store
-from blobstore.api.schemas import PasswordChange, PasswordGiven, TicketRedeemed, account_json, quota_json
+from blobstore.api.schemas.users import PasswordChange, PasswordGiven, TicketRedeemed, account_json, quota_json
 from blobstore.core import accounts, new_password, quota, removal, tickets
 from blobstore.core.gate import Scope
 
