@@ -22,7 +22,7 @@ from blobstore import embedded
 from blobstore.app import open_store
 from blobstore.core import accounts
 from blobstore.core.store import Store
-from blobstore.settings import load
+from blobstore.environment import load
 
 USER, PASSWORD = "bench", "a password of the bench"
 SECRET_KEY = "a secret of the bench that is long enough 0123456789"

@@ -11,8 +11,9 @@ from typing import Any, Final
 from flask import Flask
 from gunicorn.arbiter import Arbiter
 
+from blobstore.environment import load
 from blobstore.server import Worker
-from blobstore.settings import Settings, SettingsError, load
+from blobstore.settings import Settings, SettingsError
 
 HEARTBEAT_SECONDS: Final = 60
 """A worker whose event loop stands still for so long is killed and replaced; a long request does not stop the loop."""

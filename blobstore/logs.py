@@ -12,8 +12,8 @@ from typing import Any, TextIO
 import structlog
 from gunicorn.glogging import Logger as GunicornLogger
 
+from blobstore.environment import load
 from blobstore.refusals import Refusal
-from blobstore.settings import load
 
 
 class Logger(GunicornLogger):  # type: ignore[misc]

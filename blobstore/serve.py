@@ -28,10 +28,11 @@ from typing import TYPE_CHECKING, NoReturn
 from flask import Flask
 
 from blobstore.app import create_app, open_store
-from blobstore.core.accounts import first_admin
+from blobstore.core.admin import first_admin
 from blobstore.database import is_current, upgrade
+from blobstore.environment import load
 from blobstore.folder import open_lock, take, wait_for, write_secret
-from blobstore.settings import Settings, load
+from blobstore.settings import Settings
 
 if TYPE_CHECKING:
     from gunicorn.workers.base import Worker

@@ -28,10 +28,11 @@ from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.ggevent import GeventWorker
 
 from blobstore.addresses import Shares, client_address
+from blobstore.environment import load
 from blobstore.errors import TooSlow
 from blobstore.incoming import Bodies, Body, ChunkedBody, LengthBody
 from blobstore.refusals import CROWDED, FAILED, HEAD_TOO_SLOW, Refusal, refusal_of
-from blobstore.settings import Settings, load
+from blobstore.settings import Settings
 from blobstore.wire import BodyPace, ClientGone, HeadPace, Wire
 
 FAREWELL_SECONDS: Final = 2.0

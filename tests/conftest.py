@@ -20,7 +20,8 @@ from blobstore.core import accounts
 from blobstore.core.accounts import Account
 from blobstore.core.check import check
 from blobstore.core.store import Store
-from blobstore.settings import Settings, load
+from blobstore.environment import load
+from blobstore.settings import Settings
 
 PASSWORD = "password1"
 SECRET_KEY = "a test's own secret that is long enough 0123456789"

@@ -15,8 +15,8 @@ from sqlalchemy.exc import IntegrityError
 
 from blobstore import embedded
 from blobstore.database import CommitUnknown, Database, Prepared, retrying
+from blobstore.environment import load
 from blobstore.errors import Busy, DatabaseUnavailable
-from blobstore.settings import load
 from tests.children import query, until
 from tests.served import environment
 
@@ -213,8 +213,8 @@ from gevent import monkey; monkey.patch_all()
 import gevent
 from sqlalchemy import TextClause, text
 from blobstore.database import Database, Prepared, make_green
+from blobstore.environment import load
 from blobstore.errors import DatabaseUnavailable
-from blobstore.settings import load
 make_green()
 PID = Prepared("pid", ("bigint",), "SELECT pg_backend_pid() + $1")
 settings = load()

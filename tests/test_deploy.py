@@ -17,7 +17,7 @@ import yaml
 
 from blobstore.core import accounts
 from blobstore.core.store import Store
-from blobstore.settings import knobs
+from blobstore.environment import knobs
 from tests.children import until
 from tests.conftest import PASSWORD
 from tests.live import service

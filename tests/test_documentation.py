@@ -9,8 +9,8 @@ import click
 import pytest
 
 from blobstore.cli import main
+from blobstore.environment import SECRETS, knobs
 from blobstore.models import Base
-from blobstore.settings import SECRETS, knobs
 from tests.laws import WRITERS
 from tests.served import ROOT
 

@@ -15,8 +15,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine
 
 from blobstore.database import Database, _alembic, is_current, upgrade
+from blobstore.environment import load
 from blobstore.models import Base
-from blobstore.settings import load
 from tests.children import query
 from tests.conftest import libpq
 from tests.served import environment

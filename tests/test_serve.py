@@ -22,7 +22,7 @@ import pytest
 from blobstore import embedded
 from tests.children import HANG_SECONDS, lives, postmaster, query, until
 
-SERVE = "from blobstore.serve import serve; from blobstore.settings import load; serve(load())"
+SERVE = "from blobstore.environment import load; from blobstore.serve import serve; serve(load())"
 ADDRESS = re.compile(r"^blobstore answers at (http://\S+)$", re.MULTILINE)
 ADMIN = re.compile(r"^the first admin is (\S+), password (\S+) \(this line is not repeated\)$", re.MULTILINE)
 

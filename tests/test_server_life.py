@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from blobstore.environment import load
 from blobstore.hooks import gunicorn_settings
-from blobstore.settings import load
 from tests.served import Client, Server, command, environment, eventually, serving
 
 SLOW = "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n"

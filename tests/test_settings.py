@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from blobstore.settings import SECRETS, SettingsError, knobs, load
+from blobstore.environment import SECRETS, knobs, load
+from blobstore.settings import SettingsError
 
 EXAMPLE = Path(__file__).parents[1] / ".env.example"
 LINE = re.compile(r"^#([A-Z_]+)=(.*)$", re.MULTILINE)

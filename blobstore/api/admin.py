@@ -8,8 +8,9 @@ from flask import Blueprint, Response, jsonify, request
 
 from blobstore.api import auth, body, options
 from blobstore.api.context import store
-from blobstore.api.schemas import UserChange, UserWanted, moment, user_json
-from blobstore.core import accounts, tickets
+from blobstore.api.schemas.base import moment
+from blobstore.api.schemas.users import UserChange, UserWanted, user_json
+from blobstore.core import accounts, admin, removal, tickets
 from blobstore.core.gate import Scope
 
 bp = Blueprint("admin", __name__, url_prefix="/api/v1/admin")
@@ -53,14 +54,14 @@ def change(name: str) -> Response:
     """Change the quota, the role, the e-mail, or whether he is disabled."""
     auth.somebody(Scope.ADMIN)
     wanted = UserChange.read(body.json_object(request.environ)).model_dump(exclude_unset=True)
-    return jsonify(user_json(accounts.change(store(), name, cast("accounts.AccountChanges", wanted))))
+    return jsonify(user_json(admin.change(store(), name, cast("admin.AccountChanges", wanted))))
 
 
 @bp.delete("/users/<user:name>")
 def remove(name: str) -> Response:
     """Delete a user with all his files."""
     auth.somebody(Scope.ADMIN)
-    return jsonify({"deleted": accounts.remove_account(store(), name)})
+    return jsonify({"deleted": removal.remove_account(store(), name)})
 
 
 @bp.post("/users/<user:name>/ticket")

@@ -10,7 +10,8 @@ from werkzeug.datastructures import MIMEAccept
 
 from blobstore.api.context import origins, store
 from blobstore.api.errors import status_of
-from blobstore.api.schemas import file_json, short_quota_json, url
+from blobstore.api.schemas.files import file_json, url
+from blobstore.api.schemas.users import short_quota_json
 from blobstore.core import quota
 from blobstore.core.gate import Caller
 from blobstore.core.upload import Outcome

@@ -6,7 +6,7 @@ from flask import Blueprint, Response, jsonify
 
 from blobstore.api import auth, options
 from blobstore.api.context import store
-from blobstore.api.schemas import deleted_json
+from blobstore.api.schemas.files import deleted_json
 from blobstore.core import delete
 from blobstore.core.gate import Scope
 from blobstore.core.names import parse_folder

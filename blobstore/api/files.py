@@ -11,7 +11,8 @@ from werkzeug.wrappers import Response as WsgiResponse
 from blobstore.api import auth, body, options
 from blobstore.api.context import origins, store
 from blobstore.api.download import answer
-from blobstore.api.schemas import FileChange, deleted_json, file_json, moment, page_json, public_json
+from blobstore.api.schemas.base import moment
+from blobstore.api.schemas.files import FileChange, deleted_json, file_json, page_json, public_json
 from blobstore.core import delete, download, files, links
 from blobstore.core.gate import Caller, Scope
 from blobstore.core.names import parse_folder

@@ -6,7 +6,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from blobstore.api import auth, body, options
 from blobstore.api.context import store
-from blobstore.api.schemas import KeyWanted, key_json, scopes
+from blobstore.api.schemas.credentials import KeyWanted, key_json, scopes
 from blobstore.core import keys
 from blobstore.core.gate import Scope, delegate, require_password
 

@@ -6,8 +6,8 @@ from flask import Blueprint, Response, jsonify, request
 
 from blobstore.api import auth, body
 from blobstore.api.context import parts, store
-from blobstore.api.schemas import PasswordChange, PasswordGiven, TicketRedeemed, account_json, quota_json
-from blobstore.core import accounts, quota, tickets
+from blobstore.api.schemas.users import PasswordChange, PasswordGiven, TicketRedeemed, account_json, quota_json
+from blobstore.core import accounts, new_password, quota, removal, tickets
 from blobstore.core.gate import Scope
 
 bp = Blueprint("me", __name__)
@@ -33,7 +33,7 @@ def change_password() -> Response:
     caller = auth.somebody(Scope.WRITE)
     wanted = PasswordChange.read(body.json_object(request.environ))
     parts().credentials.by_password(caller.name, wanted.current, auth.client_address(), keys_too=False)
-    accounts.set_password(store(), caller.name, wanted.new)
+    new_password.set_password(store(), caller.name, wanted.new)
     return Response(status=204)
 
 
@@ -52,4 +52,4 @@ def remove() -> Response:
     caller = auth.somebody(Scope.DELETE)
     wanted = PasswordGiven.read(body.json_object(request.environ))
     parts().credentials.by_password(caller.name, wanted.password, auth.client_address(), keys_too=False)
-    return jsonify({"deleted": accounts.remove_account(store(), caller.name)})
+    return jsonify({"deleted": removal.remove_account(store(), caller.name)})

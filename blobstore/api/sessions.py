@@ -6,7 +6,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from blobstore.api import auth, body
 from blobstore.api.context import parts, store
-from blobstore.api.schemas import LoginWanted, session_json, token_json
+from blobstore.api.schemas.credentials import LoginWanted, session_json, token_json
 from blobstore.core import sessions
 from blobstore.core.gate import Scope, require_password
 from blobstore.errors import NotFound

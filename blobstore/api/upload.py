@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request
 from blobstore.api import auth, body, declared, options
 from blobstore.api.answers import check_format, upload_answer, upload_answers
 from blobstore.api.context import parts, store
-from blobstore.api.schemas import UploadJson
+from blobstore.api.schemas.files import UploadJson
 from blobstore.core import receive, upload
 from blobstore.core.files import Changes
 from blobstore.core.gate import Caller, Scope

@@ -16,7 +16,7 @@ from blobstore.cli.base import plainly
 from blobstore.cli.upkeep import storage, upkeep_group
 from blobstore.cli.users import key, user
 from blobstore.database import upgrade
-from blobstore.settings import load
+from blobstore.environment import load
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -16,8 +16,9 @@ from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from blobstore import app
 from blobstore.core.store import Store
+from blobstore.environment import load
 from blobstore.errors import BlobstoreError
-from blobstore.settings import Settings, SettingsError, load
+from blobstore.settings import Settings, SettingsError
 
 FINDINGS, COULD_NOT_LOOK = 1, 2
 _SPAN = re.compile(r"([0-9]+)\s*(s|m|h|d)?")

@@ -11,7 +11,7 @@ import click
 from pydantic import ByteSize
 
 from blobstore.cli.base import DEFAULT_SIZE, Size, Span, open_store, plainly
-from blobstore.core import accounts, keys, tickets
+from blobstore.core import accounts, admin, keys, new_password, removal, tickets
 from blobstore.core.gate import Scope
 
 
@@ -76,7 +76,7 @@ def passwd(name: str, password_stdin: bool) -> None:
     """Give a user a new password."""
     password = _password(password_stdin)
     with open_store() as store:
-        accounts.set_password(store, name, password)
+        new_password.set_password(store, name, password)
     click.echo(f"{name} has a new password; the old one is refused from now on")
 
 
@@ -100,7 +100,7 @@ def issue_ticket(name: str) -> None:
 def set_quota(name: str, size: int | None) -> None:
     """Give a user a quota: 10GiB, or none."""
     with open_store() as store:
-        accounts.set_quota(store, name, size)
+        admin.set_quota(store, name, size)
     click.echo(f"{name} has {_limit(size)}")
 
 
@@ -111,7 +111,7 @@ def set_quota(name: str, size: int | None) -> None:
 def set_role(name: str, role: Literal["admin", "user"]) -> None:
     """Make a user an admin, or an admin a user."""
     with open_store() as store:
-        account = accounts.change(store, name, {"role": role})
+        account = admin.change(store, name, {"role": role})
     click.echo(f"{account.name} is {'an admin' if role == 'admin' else 'a user'} from the next request on")
 
 
@@ -121,7 +121,7 @@ def set_role(name: str, role: Literal["admin", "user"]) -> None:
 def disable(name: str) -> None:
     """Refuse a user, and serve nothing of his, from the next request on."""
     with open_store() as store:
-        accounts.set_disabled(store, name, disabled=True)
+        admin.set_disabled(store, name, disabled=True)
     click.echo(f"{name} is disabled; `blobstore user enable {name}` undoes it")
 
 
@@ -131,7 +131,7 @@ def disable(name: str) -> None:
 def enable(name: str) -> None:
     """Undo `disable`."""
     with open_store() as store:
-        accounts.set_disabled(store, name, disabled=False)
+        admin.set_disabled(store, name, disabled=False)
     click.echo(f"{name} may log in again")
 
 
@@ -145,7 +145,7 @@ def delete_user(name: str, yes: bool) -> None:
         account = accounts.get(store, name)
         if not yes:
             click.confirm(f"Delete {account.name} and {account.file_count} files for good?", abort=True)
-        removed = accounts.remove_account(store, name)
+        removed = removal.remove_account(store, name)
     click.echo(f"{name} is gone, with {removed} files; a sweep frees the bytes that nobody else has")
 
 

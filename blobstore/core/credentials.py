@@ -23,7 +23,7 @@ from typing import Any
 
 from gevent.lock import BoundedSemaphore
 
-from blobstore.core import accounts, keys, sessions
+from blobstore.core import keys, new_password, passwords, sessions
 from blobstore.core.gate import ALL_SCOPES, Caller, Scope
 from blobstore.core.limits import Limiter
 from blobstore.core.passwords import DECOY, Verifier
@@ -163,7 +163,7 @@ class Credentials:
         self._remember(memory_key, fits=fits)
         if fits:
             self._give_back(*who)
-            accounts.rehash(self._store, user_id, password_hash, password)
+            new_password.rehash(self._store, user_id, password_hash, password)
         return fits
 
     def _limits(self, name: str, address: str) -> tuple[tuple[int, int, str, str, str], tuple[int, int, str]]:
@@ -208,7 +208,7 @@ def _plausible(name: str, password: str) -> bool:
     """Whether the two can be a user's at all; argon2 does not run for anything else."""
     if not name or not password or "\0" in name:
         return False
-    return len(name.encode()) <= MAX_NAME_BYTES and len(password.encode()) <= accounts.MAX_PASSWORD_BYTES
+    return len(name.encode()) <= MAX_NAME_BYTES and len(password.encode()) <= passwords.MAX_PASSWORD_BYTES
 
 
 def _older(moment: datetime, seconds: float) -> bool:

@@ -1,6 +1,6 @@
-"""Hashes of passwords: argon2id with OWASP's minimum, one at a time in a worker, in the threadpool.
+"""Passwords: what may be one; and their hashes, one at a time in a worker, in the threadpool.
 
-19 MiB, two passes, one lane: about 19 ms of one core. See security.md, "Passwords".
+argon2id with OWASP's minimum: 19 MiB, two passes, one lane: about 19 ms of one core. See security.md, "Passwords".
 """
 
 from __future__ import annotations
@@ -9,12 +9,25 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from gevent.lock import BoundedSemaphore
 
-from blobstore.errors import Busy
+from blobstore.errors import BadOption, Busy
 from blobstore.offload import offload
 
+MIN_PASSWORD_LENGTH = 8
+MAX_PASSWORD_BYTES = 1024
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 DECOY = "$argon2id$v=19$m=19456,t=2,p=1$oOgy/P+Csw7D7sopOMRnxQ$vj8qOyjBKT0II1LR4QhgyJ5pv5iJYtDUavZ5YPT1e0M"
 """What the password of an unknown name is verified against: nobody has the password, and it costs the same time."""
+
+
+def check_password(password: str) -> str:
+    """The password, if it may be one. Raises BadOption: 8 characters to 1,024 bytes, not like an API key."""
+    if len(password) < MIN_PASSWORD_LENGTH or len(password.encode()) > MAX_PASSWORD_BYTES:
+        raise BadOption("password", f"has {MIN_PASSWORD_LENGTH} characters to {MAX_PASSWORD_BYTES} bytes")
+    if password.startswith("bs_"):
+        raise BadOption("password", "must not start with bs_, which is how API keys start")
+    if "\0" in password:
+        raise BadOption("password", "has no NUL")
+    return password
 
 
 def hash_password(password: str) -> str:

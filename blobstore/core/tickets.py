@@ -14,7 +14,7 @@ from hashlib import sha256
 
 from sqlalchemy import select
 
-from blobstore.core import accounts
+from blobstore.core import accounts, new_password
 from blobstore.core.ring import ring
 from blobstore.core.store import Store
 from blobstore.errors import BadSignature
@@ -44,7 +44,7 @@ def redeem(store: Store, ticket: str, password: str, now: datetime | None = None
     given = match[3] if match else ""
     if not any(hmac.compare_digest(each, given) for each in signatures) or not 0 < left <= LIFE.total_seconds():
         raise BadSignature("this ticket is not valid, or not any more; ask for another one")
-    if not accounts.set_password_once(store, user_id, epoch, password):
+    if not new_password.set_password_once(store, user_id, epoch, password):
         raise BadSignature("this ticket has been used")
 
 

@@ -10,7 +10,8 @@ from flask.testing import FlaskClient
 
 from blobstore.core import accounts
 from blobstore.core.store import Store
-from blobstore.settings import Settings, load
+from blobstore.environment import load
+from blobstore.settings import Settings
 from tests.conftest import PASSWORD, SECRET_KEY, signed_in
 
 

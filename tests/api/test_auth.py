@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from blobstore.core import accounts, passwords
+from blobstore.core import accounts, admin, new_password, passwords
 from blobstore.core.accounts import Account
 from blobstore.core.gate import ALL_SCOPES, Scope
 from blobstore.core.keys import issue, make
@@ -106,7 +106,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_every_route_asks_for_credentials(app: Flask, anybody: FlaskClient, user: Account, store: Store) -> None:
     """A route would work without a login, without its scope, or not with one of the ways to log in."""
-    accounts.change(store, "me", {"role": "admin"})
+    admin.change(store, "me", {"role": "admin"})
     full = key_of(store, user)
     asked = set()
     for method, rule, path in routes(app):
@@ -203,7 +203,7 @@ def test_unknown_names_look_like_wrong_passwords(
 ) -> None:
     """Anybody could find out who has an account here, by the answer or by the time it takes."""
     accounts.add(store, "gone", PASSWORD)
-    accounts.set_disabled(store, "gone", disabled=True)
+    admin.set_disabled(store, "gone", disabled=True)
     answers = []
     for name, password in (("nobody", "wrong"), ("me", "wrong"), ("nobody2", "wrong"), ("gone", PASSWORD)):
         answer = anybody.get("/api/v1/me", headers={**basic(name, password), "X-Request-ID": "same"})
@@ -218,12 +218,12 @@ def test_argon2_runs_once(anybody: FlaskClient, user: Account, store: Store, run
         assert anybody.get("/api/v1/me", headers=basic("me", PASSWORD)).status_code == 200
         assert anybody.get("/api/v1/me", headers=basic("me", "wrong")).status_code == 401
     assert sorted(runs) == sorted([PASSWORD, "wrong"])
-    accounts.set_password(store, "me", "new password")
+    new_password.set_password(store, "me", "new password")
     assert anybody.get("/api/v1/me", headers=basic("me", PASSWORD)).status_code == 401
     assert anybody.get("/api/v1/me", headers=basic("me", "new password")).status_code == 200
-    accounts.set_disabled(store, "me", disabled=True)
+    admin.set_disabled(store, "me", disabled=True)
     assert anybody.get("/api/v1/me", headers=basic("me", "new password")).status_code == 401
-    accounts.set_disabled(store, "me", disabled=False)
+    admin.set_disabled(store, "me", disabled=False)
     assert anybody.get("/api/v1/me", headers=basic("me", "new password")).status_code == 200
     assert runs[2:] == [PASSWORD, "new password"]
 
@@ -243,7 +243,7 @@ def test_the_limit_of_failures(anybody: FlaskClient, user: Account, store: Store
     assert len(runs) == 11
     assert anybody.get("/api/v1/me", headers=basic("me", PASSWORD)).status_code == 200
     assert anybody.get("/api/v1/me", headers=basic("other", PASSWORD)).status_code == 200
-    accounts.set_password(store, "me", "new password")
+    new_password.set_password(store, "me", "new password")
     elsewhere = {"REMOTE_ADDR": "192.0.2.7"}
     new = basic("me", "new password")
     problem(anybody.get("/api/v1/me", headers=new), 429, "too_many_attempts")
@@ -266,9 +266,9 @@ def test_a_key_ends_when_it_says(anybody: FlaskClient, user: Account, store: Sto
     """A key would work on after its expiry, or after its owner was disabled."""
     stored_key, key = issue(store, user.id, "short", [Scope.READ])
     assert anybody.get("/api/v1/me", headers=bearer(key)).get_json()["scopes"] == ["read"]
-    accounts.set_disabled(store, "me", disabled=True)
+    admin.set_disabled(store, "me", disabled=True)
     problem(anybody.get("/api/v1/me", headers=bearer(key)), 401, "invalid_credentials")
-    accounts.set_disabled(store, "me", disabled=False)
+    admin.set_disabled(store, "me", disabled=False)
     with store.database.transaction() as session:
         session.connection().exec_driver_sql("UPDATE api_keys SET expires_at = clock_timestamp()")
     problem(anybody.get("/api/v1/me", headers=bearer(key)), 401, "invalid_credentials")

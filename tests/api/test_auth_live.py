@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from blobstore.core import accounts
+from blobstore.core import accounts, admin, new_password
 from blobstore.core.gate import ALL_SCOPES
 from blobstore.core.keys import issue, revoke
 from blobstore.core.store import Store
@@ -97,7 +97,7 @@ def test_a_changed_password_counts_at_once_everywhere(live: Service, crowd: Crow
     with live.http("me") as client:
         changed = client.post("/api/v1/auth/password", json={"current": PASSWORD, "new": "new password"})
     assert changed.status_code == 204
-    accounts.set_password(store, "me", "newer password")
+    new_password.set_password(store, "me", "newer password")
     assert crowd.ask(basic("me", "newer password")) == {200}
     refused = crowd.ask(basic("me", PASSWORD)) | crowd.ask(basic("me", "new password"))
     assert refused <= {401, 429}
@@ -121,10 +121,10 @@ def test_a_disabled_user_is_refused_at_once_everywhere(crowd: Crowd, store: Stor
     key = issue(store, owner.id, "kept", ALL_SCOPES)[1]
     for authorization in (f"Bearer {key}", basic("me", PASSWORD)):
         assert crowd.ask(authorization) == {200}
-    accounts.set_disabled(store, "me", disabled=True)
+    admin.set_disabled(store, "me", disabled=True)
     for authorization in (f"Bearer {key}", basic("me", PASSWORD)):
         assert crowd.ask(authorization) == {401}
-    accounts.set_disabled(store, "me", disabled=False)
+    admin.set_disabled(store, "me", disabled=False)
     assert crowd.ask(f"Bearer {key}") == {200}
 
 

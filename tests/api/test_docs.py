@@ -13,8 +13,8 @@ from blobstore import errors
 from blobstore.api import docs
 from blobstore.api.errors import status_of
 from blobstore.app import create_app
+from blobstore.environment import load
 from blobstore.errors import BlobstoreError
-from blobstore.settings import load
 from tests.api.openapi import METHODS, Example, Operation, check_shape, examples, operations, references
 from tests.conftest import SECRET_KEY
 
@@ -40,7 +40,7 @@ def routes(app: Flask) -> Iterator[tuple[str, str, bool]]:
 
 def error_classes(kind: type[BlobstoreError] = BlobstoreError) -> Iterator[type[BlobstoreError]]:
     """The errors that are raised: those without a more exact one."""
-    children = [child for child in kind.__subclasses__() if child.__module__ == errors.__name__]
+    children = [child for child in kind.__subclasses__() if child.__module__.startswith(errors.__name__ + ".")]
     for child in children:
         yield from error_classes(child)
     if not children:

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
-from blobstore.core import accounts
+from blobstore.core import admin
 from blobstore.core.store import Store
 from tests.api.wire import form, problem, repr_digest, sha256, stored
 
@@ -243,14 +243,14 @@ def test_the_longest_life_counts(client: FlaskClient, other: FlaskClient, anybod
     assert "Sunset" in anybody.get("/" + ending["sha256"]).headers
     stored(other, b"x", name="lasting")
     assert "immutable" in anybody.get("/" + ending["sha256"]).headers["Cache-Control"]
-    accounts.set_disabled(store, "other", disabled=True)
+    admin.set_disabled(store, "other", disabled=True)
     assert "Sunset" in anybody.get("/" + ending["sha256"]).headers
 
 
 def test_the_files_of_a_disabled_user_are_gone(client: FlaskClient, anybody: FlaskClient, store: Store) -> None:
     """What a disabled user has published would stay public."""
     file = stored(client, b"x", name="x")
-    accounts.set_disabled(store, "me", disabled=True)
+    admin.set_disabled(store, "me", disabled=True)
     for path in (f"/{file['sha256']}", f"/s/{file['id']}", f"/api/v1/files/{file['id']}/download"):
         problem(anybody.get(path), 404, "not_found")
     problem(client.get("/" + file["sha256"]), 401, "invalid_credentials")

@@ -12,7 +12,7 @@ from blobstore import __version__
 from blobstore.app import create_app
 from blobstore.core.store import Store
 from blobstore.database import upgrade
-from blobstore.settings import load
+from blobstore.environment import load
 from tests.api.wire import problem
 from tests.conftest import PASSWORD, SECRET_KEY, libpq, signed_in
 

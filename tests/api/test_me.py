@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask.testing import FlaskClient
 
-from blobstore.core import accounts
+from blobstore.core import accounts, admin
 from blobstore.core.accounts import Account
 from blobstore.core.store import Store
 from tests.api.test_auth import basic
@@ -74,7 +74,7 @@ def test_a_user_without_a_limit(other: FlaskClient) -> None:
 def test_a_quota_lowered_below_what_is_used(client: FlaskClient, store: Store) -> None:
     """Free would be negative, or nothing could be read or deleted any more."""
     file = stored(client, b"hello", name="a")
-    accounts.set_quota(store, "me", 1)
+    admin.set_quota(store, "me", 1)
     assert (quota(client)["free"], quota(client)["used"]) == (0, 5)
     problem(client.post("/upload", data=b"x"), 413, "quota_exceeded")
     assert client.get("/" + file["sha256"]).data == b"hello"

@@ -7,7 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from blobstore.core import accounts, sessions
+from blobstore.core import accounts, admin, new_password, removal, sessions
 from blobstore.core.accounts import Account
 from blobstore.core.credentials import Credentials
 from blobstore.core.ring import ring
@@ -106,11 +106,11 @@ def test_a_change_ends_every_session(store: Store, anybody: FlaskClient, user: A
     """A thief would stay in after the user has changed his password, or after an admin has shut him out."""
     token = log_in(anybody)
     if how == "password":
-        accounts.set_password(store, user.name, "another password")
+        new_password.set_password(store, user.name, "another password")
     else:
-        accounts.set_disabled(store, user.name, disabled=True)
+        admin.set_disabled(store, user.name, disabled=True)
     problem(ask(anybody, token), 401, "invalid_credentials")
-    accounts.set_disabled(store, user.name, disabled=False)
+    admin.set_disabled(store, user.name, disabled=False)
     problem(ask(anybody, token), 401, "invalid_credentials")
 
 
@@ -119,11 +119,11 @@ def test_a_change_during_a_login_wins(store: Store, user: Account, how: str) -> 
     """A thief whose password was just being verified would get a token for the time after its change."""
     caller = Credentials(store).by_password(user.name, PASSWORD, "127.0.0.1")
     if how == "password":
-        accounts.set_password(store, user.name, "another password")
+        new_password.set_password(store, user.name, "another password")
     elif how == "disable":
-        accounts.set_disabled(store, user.name, disabled=True)
+        admin.set_disabled(store, user.name, disabled=True)
     else:
-        accounts.remove_account(store, user.name)
+        removal.remove_account(store, user.name)
     with pytest.raises(Unauthenticated):
         sessions.log_in(store, caller, "127.0.0.1", "")
     assert sessions.sessions(store, user.id) == []

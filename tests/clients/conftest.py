@@ -1,18 +1,33 @@
-"""A service of one worker for the clients, and a folder for what they save."""
+"""A service of one worker and a browser for the clients, and a folder for what they save."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
-from blobstore.settings import Settings, load
+from blobstore.environment import load
+from blobstore.settings import Settings
 from tests.conftest import SECRET_KEY
 from tests.live import Service, service
 
 HANG_SECONDS = 120
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
+]
+GUARD_MILLISECONDS = 60_000
+
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here (apt-get install chromium)")
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +43,17 @@ def settings(live: Service, database_url: str) -> Settings:
     for blob in live.data.glob("store/??/*"):
         blob.unlink()
     return load({"DATABASE_URL": database_url, "BLOBSTORE_DATA": str(live.data), "SECRET_KEY": SECRET_KEY}, None)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A running browser."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        try:
+            yield browser
+        finally:
+            browser.close()
 
 
 def run(folder: Path, *command: str | Path) -> str:

@@ -4,33 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, Response, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, Response
 
 from blobstore.core import keys
 from blobstore.core.accounts import Account
 from blobstore.core.gate import Scope
 from blobstore.core.store import Store
-from blobstore.settings import Settings, load
+from blobstore.environment import load
+from blobstore.settings import Settings
 from tests import live
+from tests.clients.conftest import GUARD_MILLISECONDS, needs_browser
 from tests.conftest import PASSWORD, SECRET_KEY
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
-]
-GUARD_MILLISECONDS = 60_000
 REPORT_VIOLATIONS = """
 document.addEventListener("securitypolicyviolation", (event) =>
   console.error("violates " + event.violatedDirective + ": " + event.blockedURI));
@@ -38,7 +29,7 @@ document.addEventListener("securitypolicyviolation", (event) =>
 CONTENT = bytes(range(256)) * 100
 """Of no text and no picture: every byte there is."""
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here (apt-get install chromium)")
+pytestmark = needs_browser
 
 
 @dataclass
@@ -111,17 +102,6 @@ def service(migrated_url: str, data: Path) -> Iterator[live.Service]:
     """A running service."""
     with live.service(data, migrated_url) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """A running browser."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        try:
-            yield browser
-        finally:
-            browser.close()
 
 
 @pytest.fixture

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, unquote
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from blobstore.core import accounts
 from blobstore.core.store import Store
-from tests.clients.conftest import run
-from tests.clients.test_browser import ARGUMENTS, CHROMIUM, GUARD_MILLISECONDS
+from tests.clients.conftest import GUARD_MILLISECONDS, needs_browser, run
 from tests.conftest import PASSWORD
 from tests.live import Service
 
@@ -36,8 +34,6 @@ NAMES = {
 }
 """Each name, and what is left of it for a client that knows only `filename`, as curl does."""
 
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here (apt-get install chromium)")
-
 
 def upload(live: Service, name: str, content: bytes) -> str:
     """The path of the content."""
@@ -52,17 +48,6 @@ def links(live: Service, store: Store) -> dict[str, tuple[str, bytes]]:
     """The address and the content of a file of each name."""
     accounts.add(store, "me", PASSWORD)
     return {name: (live.url + upload(live, name, name.encode()), name.encode()) for name in NAMES}
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """A running browser."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        try:
-            yield browser
-        finally:
-            browser.close()
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")

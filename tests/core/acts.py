@@ -9,11 +9,13 @@ from typing import Any
 from sqlalchemy import text
 
 from blobstore.core import delete, download, upkeep, upload
+from blobstore.core.accounts import Account
 from blobstore.core.check import check
 from blobstore.core.files import Changes
 from blobstore.core.gate import ALL_SCOPES, Caller
 from blobstore.core.store import Store
 from blobstore.core.upload import Outcome
+from blobstore.digest import Digest
 from blobstore.storage.disk import IDENTITY
 from tests.storage.contract import digest_of
 
@@ -26,6 +28,16 @@ def person(store: Store, name: str = "me", quota_bytes: int | None = None) -> Ca
     insert = "INSERT INTO users (name, password_hash, quota_bytes) VALUES (:name, '', :quota) RETURNING id"
     user_id = ask(store, insert, name=name, quota=quota_bytes)[0][0]
     return Caller(user_id, name, "user", ALL_SCOPES, quota_bytes, 0, by_password=True)
+
+
+def caller(account: Account) -> Caller:
+    """The account with all scopes."""
+    return Caller(account.id, account.name, account.role, ALL_SCOPES, account.quota_bytes, 0, by_password=True)
+
+
+def put(store: Store, account: Account, content: bytes) -> Digest:
+    """Upload a file of the account."""
+    return upload.upload(store, caller(account), [content], {}).file.digest
 
 
 def ask(store: Store, statement: str, **values: Any) -> list[tuple[Any, ...]]:

@@ -14,8 +14,8 @@ from blobstore.core.counters import DownloadCounters
 from blobstore.core.files import Changes
 from blobstore.core.gate import ALL_SCOPES, Caller
 from blobstore.core.store import Store
+from blobstore.environment import load
 from blobstore.errors import DatabaseUnavailable
-from blobstore.settings import load
 from tests.children import query
 from tests.conftest import PASSWORD
 

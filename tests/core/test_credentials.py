@@ -12,8 +12,9 @@ from blobstore.core.credentials import Credentials
 from blobstore.core.gate import Scope
 from blobstore.core.passwords import DECOY, Verifier, is_outdated
 from blobstore.core.store import Store
+from blobstore.environment import load
 from blobstore.errors import DatabaseUnavailable, TooManyAttempts, Unauthenticated
-from blobstore.settings import Settings, load
+from blobstore.settings import Settings
 from tests.children import query
 from tests.conftest import PASSWORD
 

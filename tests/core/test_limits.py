@@ -18,7 +18,7 @@ WORKER = """
 import sys
 from blobstore.core.limits import Limiter
 from blobstore.database import Database
-from blobstore.settings import load
+from blobstore.environment import load
 settings = load()
 limiter = Limiter(Database(settings.require_database(), settings))
 limiter.retry_after_seconds(20, 3600, "login")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from blobstore.core import accounts, delete, links, upload
+from blobstore.core import delete, links, new_password, upload
 from blobstore.core.accounts import Account
 from blobstore.core.files import StoredFile
 from blobstore.core.gate import ALL_SCOPES, Caller
@@ -79,7 +79,7 @@ def test_a_link_cannot_be_longer_than_a_week(store: Store, caller: Caller, file:
 def test_a_change_of_password_ends_every_link(store: Store, caller: Caller, file: StoredFile) -> None:
     """Whoever has lost his password could not take back what a thief has signed."""
     link, _ = links.sign(store, caller, file.id)
-    accounts.set_password(store, caller.name, "another password")
+    new_password.set_password(store, caller.name, "another password")
     with pytest.raises(BadSignature):
         links.opened(store, file.id, link)
 

@@ -22,7 +22,7 @@ from blobstore.core.files import Changes
 from blobstore.core.gate import ALL_SCOPES, Caller
 from blobstore.core.store import Store
 from blobstore.digest import Digest
-from blobstore.settings import load
+from blobstore.environment import load
 
 NOW = timedelta(0)
 

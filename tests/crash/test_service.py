@@ -14,7 +14,7 @@ from blobstore import embedded
 from blobstore.app import open_store
 from blobstore.core.store import Store
 from blobstore.core.upload import upload
-from blobstore.settings import load
+from blobstore.environment import load
 from tests.children import postmaster
 from tests.conftest import SECRET_KEY
 from tests.crash.peer import caller

@@ -15,7 +15,7 @@ from blobstore import embedded
 from blobstore.app import open_store
 from blobstore.core import accounts
 from blobstore.database import upgrade
-from blobstore.settings import load
+from blobstore.environment import load
 from tests.conftest import PASSWORD, SECRET_KEY
 from tests.edge.place import Place, place
 

@@ -16,7 +16,7 @@ import psycopg2
 from blobstore.app import open_store
 from blobstore.core import accounts
 from blobstore.core.check import check
-from blobstore.settings import load
+from blobstore.environment import load
 from tests.conftest import EMPTY, PASSWORD, SECRET_KEY, libpq
 from tests.edge.wire import ask, exchange, read_reply
 from tests.live import Service, service

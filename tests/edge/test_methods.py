@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 
 from blobstore.app import create_app
-from blobstore.settings import load
+from blobstore.environment import load
 from tests.conftest import SECRET_KEY
 from tests.edge.place import DIGEST, TEN, Place
 from tests.edge.wire import ask

@@ -22,8 +22,8 @@ from blobstore.core import upkeep
 from blobstore.core.check import check
 from blobstore.core.store import Store
 from blobstore.database import upgrade
+from blobstore.environment import load
 from blobstore.errors import Unavailable
-from blobstore.settings import load
 from tests.conftest import SECRET_KEY
 from tests.live import Service, service
 from tests.races.clients import Client, Login, final_look, login

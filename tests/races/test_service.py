@@ -17,7 +17,7 @@ from sqlalchemy import text
 
 from blobstore.app import open_store
 from blobstore.core.store import Store
-from blobstore.settings import load
+from blobstore.environment import load
 from tests.conftest import EMPTY, SECRET_KEY, libpq
 from tests.live import Service, service
 from tests.races.clients import Connection, Login, final_look, login

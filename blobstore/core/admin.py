@@ -1,0 +1,87 @@
+"""What an admin does to users, and the rule that an admin stays. Each is one transaction."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any, TypedDict
+
+from sqlalchemy import func, select, text, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from blobstore.core import sessions
+from blobstore.core.accounts import Account, check_email, locked, make, new_user
+from blobstore.core.store import Store
+from blobstore.errors import AlreadyExists, LastAdmin
+from blobstore.models import User
+from blobstore.settings import Settings
+
+FIRST_ADMIN = "root"
+_LOCK_FIRST_ADMIN = text("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE")
+
+
+class AccountChanges(TypedDict, total=False):
+    """What an admin changes; a key that is absent stays. `quota` in bytes, None: no limit."""
+
+    quota: int | None
+    role: str
+    email: str | None
+    disabled: bool
+
+
+def change(store: Store, name: str, changes: AccountChanges) -> Account:
+    """Apply `changes`; answer the user as he is then.
+
+    Raises NotFound, BadOption, LastAdmin, AlreadyExists for the e-mail.
+    """
+    values: dict[str, Any] = {{"quota": "quota_bytes"}.get(key, key): value for key, value in changes.items()}
+    if "email" in values:
+        values["email"] = check_email(values["email"])
+    try:
+        with store.database.transaction() as session:
+            account = locked(session, name)
+            if values.get("disabled") or values.get("role") == "user":
+                _keep_an_admin(session, account)
+            if values.get("disabled"):
+                sessions.end_all(session, account.id)
+            if values:
+                session.execute(update(User).where(User.id == account.id).values(**values))
+            return locked(session, name)
+    except IntegrityError as error:
+        raise AlreadyExists("there is a user with that e-mail already") from error
+
+
+def set_quota(store: Store, name: str, quota_bytes: int | None) -> None:
+    """Give the user a quota, which may be below what he uses; None: no limit. Raises NotFound."""
+    change(store, name, {"quota": quota_bytes})
+
+
+def set_disabled(store: Store, name: str, *, disabled: bool) -> None:
+    """A disabled user is refused on the next request, and nothing of his is served. Raises NotFound, LastAdmin."""
+    change(store, name, {"disabled": disabled})
+
+
+def first_admin(store: Store) -> tuple[str, str] | None:
+    """Make the first admin when there is none: `root`, with ADMIN_PASSWORD or a made password.
+
+    The name and the password for the terminal; None when there is an admin. Safe to call from many nodes at once.
+    """
+    with store.database.transaction() as session:
+        session.execute(_LOCK_FIRST_ADMIN)
+        if session.scalar(select(func.count()).select_from(User).where(User.role == "admin")):
+            return None
+        name, email, password = _first_credentials(store.settings)
+        make(session, new_user(name, password, email=email, admin=True, quota_bytes=None))
+    return name, password
+
+
+def _first_credentials(settings: Settings) -> tuple[str, str | None, str]:
+    given = settings.admin_password
+    return FIRST_ADMIN, settings.admin_email, given.get_secret_value() if given else secrets.token_urlsafe(18)
+
+
+def _keep_an_admin(session: Session, account: Account) -> None:
+    session.execute(_LOCK_FIRST_ADMIN)
+    others = select(func.count()).where(User.role == "admin", User.id != account.id, ~User.disabled)
+    if account.role == "admin" and not session.scalar(others):
+        raise LastAdmin(f"{account.name} is the last admin; make another one first")

@@ -1,0 +1,41 @@
+"""A new password for a user, or a new hash of the one he has."""
+
+from __future__ import annotations
+
+from sqlalchemy import update
+
+from blobstore.core import passwords, sessions
+from blobstore.core.accounts import locked
+from blobstore.core.store import Store
+from blobstore.models import User
+
+
+def set_password(store: Store, name: str, password: str) -> None:
+    """Give the user a new password, and end his sessions; both bite on the next request. Raises NotFound, BadOption."""
+    password_hash = passwords.hash_password(passwords.check_password(password))
+    with store.database.transaction() as session:
+        account = locked(session, name)
+        values = {"password_hash": password_hash, "epoch": User.epoch + 1}
+        session.execute(update(User).where(User.id == account.id).values(**values))
+        sessions.end_all(session, account.id)
+
+
+def set_password_once(store: Store, user_id: int, epoch: int, password: str) -> bool:
+    """The same for a user of that epoch: of several at once, one succeeds. Raises BadOption."""
+    password_hash = passwords.hash_password(passwords.check_password(password))
+    with store.database.transaction() as session:
+        changed = session.execute(
+            update(User)
+            .where(User.id == user_id, User.epoch == epoch)
+            .values(password_hash=password_hash, epoch=User.epoch + 1)
+        )
+        sessions.end_all(session, user_id)
+        return bool(changed.rowcount)  # type: ignore[attr-defined]
+
+
+def rehash(store: Store, user_id: int, old_hash: str, password: str) -> None:
+    """Replace a hash that was made with other parameters than today's, once its password is known to be right."""
+    if passwords.is_outdated(old_hash):
+        values = {"password_hash": passwords.hash_password(password)}
+        with store.database.transaction() as session:
+            session.execute(update(User).where(User.id == user_id, User.password_hash == old_hash).values(**values))

@@ -1,0 +1,66 @@
+"""Delete a user with all that is his.
+
+    disable        one transaction: nothing new comes, his sessions end
+    remove files   each by the ordinary delete
+    drop           one transaction: keys, sessions, the row; not while a file is left that came meanwhile
+
+When it is interrupted, it can be repeated.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
+
+from blobstore.core import accounts, keys, sessions
+from blobstore.core.admin import set_disabled
+from blobstore.core.delete import Which, remove
+from blobstore.core.store import Store
+from blobstore.digest import Digest
+from blobstore.errors import NotFound
+from blobstore.models import File, User
+
+DELETE_BATCH = 500
+
+
+def remove_account(store: Store, name: str) -> int:
+    """Delete the user with all his files, by the ordinary delete; how many files. Raises NotFound, LastAdmin."""
+    set_disabled(store, name, disabled=True)
+    account = accounts.get(store, name)
+    removed = _remove_files(store, account.id)
+    while not _drop(store, account.id):
+        removed += _remove_files(store, account.id)
+    return removed
+
+
+def _remove_files(store: Store, owner_id: int) -> int:
+    removed = 0
+    while files := _some_files(store, owner_id):
+        for file_id, digest in files:
+            removed += _remove_file(store, owner_id, file_id, digest)
+    return removed
+
+
+def _drop(store: Store, user_id: int) -> bool:
+    """Delete the row; False when an upload that was under way has added a file meanwhile."""
+    try:
+        with store.database.transaction() as session:
+            keys.revoke_all(session, user_id)
+            sessions.end_all(session, user_id)
+            session.execute(delete(User).where(User.id == user_id))
+    except IntegrityError:
+        return False
+    return True
+
+
+def _some_files(store: Store, owner_id: int) -> list[tuple[str, str]]:
+    with store.database.transaction() as session:
+        rows = session.execute(select(File.id, File.digest).where(File.owner_id == owner_id).limit(DELETE_BATCH))
+        return [(row.id, row.digest) for row in rows]
+
+
+def _remove_file(store: Store, owner_id: int, file_id: str, digest: str) -> int:
+    try:
+        return remove(store, owner_id, Digest(digest), Which.ALL, {"id": file_id}).files
+    except NotFound:
+        return 0

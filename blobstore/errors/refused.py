@@ -1,0 +1,152 @@
+"""What the caller may not have: unknown, not allowed, not there, in conflict, or beyond his limits."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from blobstore.errors.base import BlobstoreError
+
+
+class Unauthenticated(BlobstoreError):
+    """No credentials where they are needed, or credentials that do not verify."""
+
+    code = "invalid_credentials"
+
+
+class Forbidden(BlobstoreError):
+    """The caller is known and may not do this."""
+
+    code = "forbidden"
+
+
+class CrossSite(Forbidden):
+    """A browser sent it for a page of another site."""
+
+    code = "cross_site"
+
+
+class BadSignature(Forbidden):
+    """A signed link that is wrong, or too old."""
+
+    code = "bad_signature"
+
+
+class PasswordRequired(Forbidden):
+    """Only the user himself may do this, not an API key of his."""
+
+    code = "password_required"
+
+
+class InsufficientScope(Forbidden):
+    """The API key lacks `scope`."""
+
+    code = "insufficient_scope"
+    members = ("scope",)
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"this API key lacks the scope '{scope}'")
+        self.scope = scope
+
+
+class NotFound(BlobstoreError):
+    """Not there, or not the caller's to see: the two look the same."""
+
+    code = "not_found"
+
+
+class Conflict(BlobstoreError):
+    """The request does not fit the present state."""
+
+    code = "conflict"
+
+
+class DigestMismatch(Conflict):
+    """The bytes are not what was declared; nothing was stored, nothing charged."""
+
+    code = "digest_mismatch"
+    members = ("declared", "received")
+
+    def __init__(self, declared: str, received: str) -> None:
+        super().__init__(f"the bytes hash to {received}, declared was {declared}; nothing was stored")
+        self.declared, self.received = declared, received
+
+
+class AlreadyExists(Conflict):
+    """A name that must be unique is taken."""
+
+    code = "already_exists"
+
+
+class LastAdmin(Conflict):
+    """Without him nobody could administer the store."""
+
+    code = "last_admin"
+
+
+class LimitExceeded(BlobstoreError):
+    """A limit of the caller's own."""
+
+    code = "limit_exceeded"
+
+
+class FileTooLarge(LimitExceeded):
+    """Larger than the service takes."""
+
+    code = "file_too_large"
+    members = ("limit_bytes",)
+
+    def __init__(self, limit_bytes: int, detail: str = "") -> None:
+        super().__init__(detail or f"a file may have at most {limit_bytes} bytes")
+        self.limit_bytes = limit_bytes
+
+
+class QuotaExceeded(LimitExceeded):
+    """The upload does not fit the caller's quota. All three numbers are bytes."""
+
+    code = "quota_exceeded"
+    members = ("limit_bytes", "used_bytes", "needed_bytes")
+
+    def __init__(self, *, limit_bytes: int, used_bytes: int, needed_bytes: int) -> None:
+        super().__init__(f"{needed_bytes} bytes are needed, {max(limit_bytes - used_bytes, 0)} are free")
+        self.limit_bytes, self.used_bytes, self.needed_bytes = limit_bytes, used_bytes, needed_bytes
+
+
+class BodyTooLarge(LimitExceeded):
+    """A JSON body larger than this place reads."""
+
+    code = "body_too_large"
+    members = ("limit_bytes",)
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"this body may have at most {limit_bytes} bytes")
+        self.limit_bytes = limit_bytes
+
+
+class FormTooLarge(LimitExceeded):
+    """A form with more fields, longer fields or longer part headers than are read; its files do not count."""
+
+    code = "form_too_large"
+
+
+class TooManyAttempts(LimitExceeded):
+    """Too many failed logins; `retry_after_seconds` says when the window ends."""
+
+    code = "too_many_attempts"
+    members = ("retry_after_seconds",)
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__(f"too many failed logins; try again in {retry_after_seconds} seconds")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class TooManyBodies(LimitExceeded):
+    """More bodies from one address than the service takes at once."""
+
+    code = "too_many_bodies"
+    retry_after_seconds: ClassVar[int] = 2
+
+
+class TooSlow(LimitExceeded):
+    """The body stalled, or stayed below the minimum rate."""
+
+    code = "too_slow"
