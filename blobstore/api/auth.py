@@ -29,7 +29,18 @@ def anybody() -> Caller | None:
 
 
 def somebody(scope: Scope) -> Caller:
-    """Who asks, proven to have `scope`. Raises Unauthenticated, InsufficientScope, TooManyAttempts."""
+    """Who asks, proven to have `scope` for the whole account.
+
+    Raises Unauthenticated, InsufficientScope, TooManyAttempts, and OutsideFolder for an API key of one folder.
+    """
+    return gate.require_account(owner(scope))
+
+
+def owner(scope: Scope) -> Caller:
+    """Who asks about files of his, proven to have `scope`; perhaps only for one folder.
+
+    Raises Unauthenticated, InsufficientScope, TooManyAttempts.
+    """
     return gate.require(anybody(), scope)
 
 

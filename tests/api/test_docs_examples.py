@@ -75,13 +75,6 @@ def ids(client: FlaskClient, store: Store, user: Account) -> dict[str, str]:
     return {"file": file["id"], "key": key.id, "session": sessions.sessions(store, user.id)[0].id}
 
 
-@pytest.fixture
-def chief(app: Flask, store: Store) -> FlaskClient:
-    """A client of an admin."""
-    accounts.add(store, "chief", PASSWORD, admin=True)
-    return signed_in(app, "chief")
-
-
 def log_in(client: FlaskClient) -> str:
     """A login token of the client's user."""
     return str(send(client, with_secrets(EXAMPLES_OF["log_in"])).get_json()["access_token"])
