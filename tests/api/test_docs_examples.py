@@ -178,6 +178,19 @@ def test_a_key_without_the_scope_is_refused_as_documented(anybody: FlaskClient, 
         check_documented(example.operation, answer)
 
 
+def test_a_key_of_one_folder_is_answered_as_documented(anybody: FlaskClient, store: Store, user: Account) -> None:
+    """What such a key may not ask would be refused in another shape than the page says."""
+    _, key = keys.issue(store, user.id, "elsewhere", [Scope.READ, Scope.WRITE, Scope.DELETE], folder="/elsewhere")
+    refused = set()
+    for example in secured_examples():
+        answer = send(anybody, example, Authorization=f"Bearer {key}")
+        check_documented(example.operation, answer)
+        if answer.status_code == 403:
+            refused.add(example.operation.spec["operationId"])
+    assert refused >= {"get_me", "list_keys", "rotate_key", "upload_raw_path"}
+    assert refused.isdisjoint({"get_quota", "list_files", "upload_raw"})
+
+
 def test_what_is_not_there_is_answered_as_documented(client: FlaskClient, chief: FlaskClient) -> None:
     """A wrong id or hash would be answered in another way than the page says."""
     for example in EXAMPLES:

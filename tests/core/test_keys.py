@@ -6,6 +6,7 @@ import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
+import psycopg2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,10 +19,11 @@ from blobstore.core.gate import Scope
 from blobstore.core.ids import BASE62
 from blobstore.core.store import Store
 from blobstore.errors import AlreadyRotated, BadOption, NotFound, Unauthenticated
-from tests.children import query
-from tests.conftest import PASSWORD
+from tests.children import query, until
+from tests.conftest import PASSWORD, libpq
 
 KEY = keys.make()
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 AGE = "UPDATE api_keys SET (created_at, expires_at) = (created_at - interval '{0}', expires_at - interval '{0}')"
 
 
@@ -161,19 +163,31 @@ def test_the_old_key_works_on_for_the_overlap(store: Store, user: Account, datab
     assert next(each for each in keys.keys(store, user.id) if each.id == short.id).expires_at == soon
 
 
-def test_a_key_is_rotated_once(store: Store, user: Account) -> None:
-    """Two who rotate at once would each believe that the others have his key; or the new key's end be the overlap's."""
+@pytest.mark.parametrize(("overlap", "refusal"), [(timedelta(days=7), AlreadyRotated), (timedelta(0), NotFound)])
+def test_two_who_rotate_at_once(
+    store: Store, user: Account, database_url: str, overlap: timedelta, refusal: type[Exception]
+) -> None:
+    """Each would believe that all others have his key, and one key be there that nobody knows of."""
     old, _ = keys.issue(store, user.id, "ci", [Scope.READ])
+    holder = psycopg2.connect(libpq(database_url))
+    with ThreadPoolExecutor(2) as pool, holder.cursor() as cursor:
+        cursor.execute("SELECT FROM api_keys FOR UPDATE")
+        rotating = [pool.submit(keys.rotate, store, user.id, old.id, overlap) for _ in range(2)]
+        until(lambda: query(database_url, WAITING) == [(2,)])
+        holder.commit()
+        failed = [future.exception(60) for future in rotating]
+    holder.close()
+    assert sorted(type(error) is refusal for error in failed) == [False, True], failed
+    assert failed.count(None) == 1
+    assert len([key for key in keys.keys(store, user.id) if key.rotated_at is None]) == 1
 
-    def rotate(_: int) -> str:
-        try:
-            return keys.rotate(store, user.id, old.id, timedelta(days=7))[1]
-        except AlreadyRotated:
-            return ""
 
-    with ThreadPoolExecutor(4) as pool:
-        assert len([key for key in pool.map(rotate, range(4)) if key]) == 1
-    assert len(keys.keys(store, user.id)) == 2
+def test_a_key_is_rotated_once(store: Store, user: Account) -> None:
+    """The key that is about to end would be rotated in place of the new one, which would end with it."""
+    old, _ = keys.issue(store, user.id, "ci", [Scope.READ])
+    keys.rotate(store, user.id, old.id, timedelta(days=7))
+    with pytest.raises(AlreadyRotated):
+        keys.rotate(store, user.id, old.id, timedelta(0))
     other = accounts.add(store, "other", PASSWORD)
     for owner_id, key_id in ((other.id, old.id), (user.id, "nosuchid")):
         with pytest.raises(NotFound):
