@@ -17,6 +17,8 @@ from blobstore.core.store import Store
 from blobstore.errors import TooManyRequests, Unavailable
 
 WINDOW_SECONDS = 60
+PAUSE_SECONDS = 10.0
+"""How long nothing is counted after the database has not: else each request would wait for it in vain."""
 REMEMBERED = 10_000
 _log = logging.getLogger(__name__)
 
@@ -49,6 +51,7 @@ class Allowances:
         self._per_user = store.settings.requests_per_minute
         self._per_address = store.settings.requests_per_minute_per_address
         self._spent: dict[tuple[str, str], float] = {}
+        self._paused_until = 0.0
 
     @property
     def on(self) -> bool:
@@ -59,7 +62,7 @@ class Allowances:
         """Count one request of the caller, or of the address when there is none; None when it was not counted."""
         policy, who = ("user", str(caller.user_id)) if caller else ("address", address)
         limit = self._per_user if caller else self._per_address
-        if not limit:
+        if not limit or time.monotonic() < self._paused_until:
             return None
         return self._refused(policy, who, limit) or self._count(policy, who, limit)
 
@@ -72,7 +75,8 @@ class Allowances:
         try:
             hits, seconds = self._limiter.count(limit, WINDOW_SECONDS, "requests", policy, who)
         except Unavailable as error:
-            _log.warning("a request is not counted: %s", error.detail)
+            self._paused_until = time.monotonic() + PAUSE_SECONDS
+            _log.warning("requests are not counted for %d s: %s", PAUSE_SECONDS, error.detail)
             return None
         if hits > limit:
             self._remember(policy, who, seconds)

@@ -16,7 +16,7 @@ from tests.api.crowd import Crowd
 from tests.children import query
 from tests.conftest import PASSWORD
 from tests.live import service
-from tests.served import Answer
+from tests.served import Answer, Client
 
 MORE = 20
 
@@ -28,11 +28,18 @@ def left(answer: Answer) -> int:
     return int(match[1])
 
 
+def invited(client: Client, authorization: str) -> int:
+    """What a large upload is answered that waits for `100 Continue`."""
+    line = f"Authorization: {authorization}\r\n" if authorization else ""
+    head = f"PUT /upload/x HTTP/1.1\r\nHost: x\r\n{line}Content-Length: 1000000000\r\nExpect: 100-continue\r\n\r\n"
+    return client.send(head).answer().status
+
+
 @pytest.mark.parametrize(("workers", "each"), [(4, 13), (6, 9)])
 def test_exactly_so_many_requests_pass(
     store: Store, tmp_path: Path, database_url: str, workers: int, each: int
 ) -> None:
-    """With n workers n times as many requests would pass, or one too many of those that come at once."""
+    """With n workers n times as many requests would pass, or too many of those that come at once; or a body be sent."""
     limit = workers * each + 1 - MORE
     limits = {"requests_per_minute": limit, "requests_per_minute_per_address": limit}
     key = issue(store, accounts.add(store, "me", PASSWORD).id, "k", ALL_SCOPES)[1]
@@ -48,4 +55,6 @@ def test_exactly_so_many_requests_pass(
             passed = [answer for answer in answers if answer.status != 429]
             assert (len(passed) + 1, len(answers) - len(passed)) == (limit, MORE)
             assert sorted(left(answer) for answer in passed) == list(range(limit - 1))
+            with live.connect() as large:
+                assert invited(large, authorization) == 429
             assert all(answer.headers["ratelimit-policy"] == f'"{policy}";q={limit};w=60' for answer in answers)

@@ -140,8 +140,10 @@ def test_what_a_worker_remembers_has_an_end(store: Store, monkeypatch: pytest.Mo
         assert len(worker._spent) <= 5
 
 
-def test_requests_go_on_when_nobody_counts(store: Store, database_url: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Downloads would end with a table that is locked or gone; or nobody could see that there is no limit."""
+def test_requests_go_on_when_nobody_counts(
+    store: Store, database_url: str, caplog: pytest.LogCaptureFixture, later: list[float]
+) -> None:
+    """Downloads would end with a table that is locked or gone, or each wait for it; or nobody see it, or for ever."""
     worker = Allowances(store)
     query(database_url, "ALTER TABLE rate_limits RENAME TO gone")
     try:
@@ -150,4 +152,8 @@ def test_requests_go_on_when_nobody_counts(store: Store, database_url: str, capl
         assert "not counted" in caplog.text
     finally:
         query(database_url, "ALTER TABLE gone RENAME TO rate_limits")
+    with statements(store) as taken:
+        assert [worker.spend(None, HERE) for _ in range(3)] == [None] * 3
+    assert taken == []
+    later.append(11)
     assert spent(worker, None, 1) == [1]
