@@ -26,6 +26,7 @@ STATUS: dict[type[BlobstoreError], int] = {
     errors.Conflict: 409,
     errors.LimitExceeded: 413,
     errors.TooManyAttempts: 429,
+    errors.TooManyRequests: 429,
     errors.TooManyBodies: 429,
     errors.TooSlow: 408,
     errors.Unavailable: 503,
