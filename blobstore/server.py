@@ -285,8 +285,9 @@ def worker_exit(_server: Arbiter, worker: Any) -> None:
     """Write what the worker has only counted so far."""
     from blobstore import background
 
-    if isinstance(worker.wsgi, Flask):
-        background.finish(worker.wsgi)
+    application = getattr(worker, "wsgi", None)
+    if isinstance(application, Flask):
+        background.finish(application)
 
 
 def on_exit(_server: Arbiter) -> None:
