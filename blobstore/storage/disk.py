@@ -174,9 +174,12 @@ class Disk:
                 yield
             finally:
                 # Closing is not enough: a child forked meanwhile would keep the lock until it ends or execs.
-                fcntl.flock(fd, fcntl.LOCK_UN)
+                with suppress(OSError):
+                    fcntl.flock(fd, fcntl.LOCK_UN)
         finally:
-            os.close(fd)
+            # What was done under the lock is done, whatever giving it back says.
+            with suppress(OSError):
+                os.close(fd)
 
     def shard_folder(self, digest: Digest) -> str:
         """The path of the folder that holds this digest's blob."""

@@ -62,19 +62,19 @@ class Promised:
         """What is wrong now, with whatever an upkeep would take still there."""
         harm = Harm()
         harm.note(finding for finding in check(scene.store, deep=True) if finding.where not in self.known)
-        ready = _ready(scene)
+        there = ready(scene)
         for owner, content in self.kept:
-            if (owner, hex_of(content)) not in ready or not _serves(scene, owner, content):
+            if (owner, hex_of(content)) not in there or not _serves(scene, owner, content):
                 harm.lost.add(f"{content!r} of user {owner}")
         theirs = {(owner, hex_of(content)) for owner, content in self.kept | self.open}
-        harm.leaked |= {f"a file that nobody has: {file}" for file in ready - theirs}
+        harm.leaked |= {f"a file that nobody has: {file}" for file in there - theirs}
         return harm
 
     def look_after_upkeep(self, scene: Scene) -> Harm:
         """The same when upkeep without any grace has run: nothing may be there that is in no ready file."""
         scene.tidy()
         harm = self.look(scene)
-        digests = {digest for _, digest in _ready(scene)}
+        digests = {digest for _, digest in ready(scene)}
         harm.leaked |= {f"{name} on the disk" for name in scene.on_disk() if name not in digests}
         for table in ("blobs", "claims", "files"):
             rows = {digest for (digest,) in scene.ask(f"SELECT digest FROM {table}")}
@@ -82,7 +82,8 @@ class Promised:
         return harm
 
 
-def _ready(scene: Scene) -> set[tuple[int, str]]:
+def ready(scene: Scene) -> set[tuple[int, str]]:
+    """The owner and the digest of every file that is there."""
     look = "SELECT owner_id, digest FROM files WHERE ready_at IS NOT NULL AND expires_at IS NULL"
     return {(owner, digest) for owner, digest in scene.ask(look)}
 

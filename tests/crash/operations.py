@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -52,6 +53,8 @@ class Operation:
             with suppress(NotFound):
                 VERBS["delete"](scene.store, owner=scene.me, digest=hex_of(CONTENT))
             return
+        if self.verb == "prepare":
+            VERBS["prepare"](scene.store)
         scene.upload(scene.me, CONTENT)
         promised.kept.add((scene.me, CONTENT))
         promised.known.clear()
@@ -135,6 +138,11 @@ def _rowless(scene: Scene) -> Promised:
     return promised
 
 
+def _unprepared(scene: Scene) -> Promised:
+    shutil.rmtree(scene.store.settings.data / "another", ignore_errors=True)
+    return _kept(scene)
+
+
 _UPLOADING = (*RECEIVING, *KEEPING)
 _TWICE = tuple(f"{turn}*{point}" for turn in (1, 2) for point in DELETING)
 OPERATIONS = {
@@ -151,3 +159,11 @@ OPERATIONS = {
     # Its two thousand other calls look into the folders.
     "adopt": Operation("adopt", _rowless, (), calls="%network"),
 }
+"""Those that are killed."""
+STORING = {
+    **{name: operation for name, operation in OPERATIONS.items() if name.startswith("upload")},
+    "sweep": OPERATIONS["sweep"],
+    "adopt": Operation("adopt", _rowless, ()),
+    "prepare": Operation("prepare", _unprepared, ()),
+}
+"""Those that use the disk."""

@@ -33,7 +33,9 @@ from blobstore.core.gate import ALL_SCOPES, Caller
 from blobstore.core.identity import confirm
 from blobstore.core.store import Store
 from blobstore.digest import Digest
+from blobstore.errors import BlobstoreError
 from blobstore.settings import load
+from blobstore.storage.disk import Disk
 from tests.crash.changes import CHANGES
 
 NOW = timedelta(0)
@@ -79,6 +81,11 @@ def _adopt(store: Store) -> object:
     return upkeep.adopt(store, NOW)
 
 
+def _prepare(store: Store) -> object:
+    Disk(store.settings.data / "another").prepare()
+    return True
+
+
 VERBS: dict[str, Callable[..., object]] = {
     "upload": _upload,
     "instant": _instant,
@@ -87,6 +94,7 @@ VERBS: dict[str, Callable[..., object]] = {
     "reap": _reap,
     "sweep": _sweep,
     "adopt": _adopt,
+    "prepare": _prepare,
 }
 
 
@@ -125,7 +133,8 @@ def _fork(order: dict[str, Any]) -> dict[str, Any]:
             os._exit(0)
         except BaseException as error:
             theirs.send(json.dumps({"failed": type(error).__name__}).encode())
-            traceback.print_exc()
+            if not isinstance(error, BlobstoreError):
+                traceback.print_exc()
             os._exit(1)
     theirs.close()
     with ours:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import psycopg2
 import pytest
 
 from tests.conftest import EMPTY, libpq
-from tests.crash.kills import PLANTED, Killer, Point, killing
+from tests.crash.kills import PLANTED, Killer
 from tests.crash.operations import OPERATIONS
+from tests.crash.striking import Point, playing
 from tests.crash.tracing import refusal
 
 EVERY = 13
@@ -25,8 +25,9 @@ def killer(migrated_url: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
     with psycopg2.connect(libpq(migrated_url)) as connection, connection.cursor() as cursor:
         cursor.execute(EMPTY)
     connection.close()
-    with killing(tmp_path_factory.mktemp("kills"), migrated_url) as killer:
-        yield killer
+    folder = tmp_path_factory.mktemp("kills")
+    with playing(folder, migrated_url) as scene:
+        yield Killer(scene, folder)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -47,6 +48,6 @@ def test_a_kill_before_a_call(killer: Killer, name: str) -> None:
 )
 def test_a_planted_bug_is_found(killer: Killer, bug: str, call: str) -> None:
     """If this failed, an upload could be lost by a kill and nobody would be told."""
-    harm = killer.kill(replace(PLANTED[bug], changed=bug), Point(bug, call, 1, is_call=True), tidy=False)
+    harm = killer.kill(PLANTED[bug], Point(bug, call, 1, is_call=True), tidy=False)
     assert harm is not None
     assert any("'a content'" in lost for lost in harm.lost)
