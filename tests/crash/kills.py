@@ -21,7 +21,7 @@ from tests.crash.judging import Harm
 from tests.crash.operations import OPERATIONS, Operation
 from tests.crash.places import postgresql
 from tests.crash.scene import KILL, Ended
-from tests.crash.striking import Point, Striker, Tally, all_calls, playing, strike_all
+from tests.crash.striking import Point, Striker, Strikes, all_calls, playing, strike_all
 from tests.crash.table import Outcome, Scenario
 from tests.crash.tracing import attached
 
@@ -98,7 +98,7 @@ def _kill_all(
     def kill(point: Point, tidy: bool) -> Harm | None:
         return killer.kill(operations[point.operation], point, tidy)
 
-    return strike_all(Tally(title, self_test=operations is PLANTED), points, cases, (True, False), kill)
+    return strike_all(Strikes(title, self_test=operations is PLANTED), points, cases, (True, False), kill)
 
 
 SCENARIO = Scenario(run, full=1200, quick=50)

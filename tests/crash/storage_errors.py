@@ -18,7 +18,7 @@ from tests.crash.judging import Harm, ready
 from tests.crash.operations import STORING, Operation
 from tests.crash.places import postgresql
 from tests.crash.scene import hex_of
-from tests.crash.striking import Point, Strike, Striker, Tally, all_calls, playing, strike_all
+from tests.crash.striking import Point, Strike, Striker, Strikes, all_calls, playing, strike_all
 from tests.crash.table import Outcome, Scenario
 from tests.crash.tracing import attached, failed_syncs, synced_again
 
@@ -72,10 +72,10 @@ def run(folder: Path, cases: int) -> Iterator[Outcome]:
         breaker = Breaker(scene, folder)
         points = of_the_disk(all_calls(breaker, STORING))
         for error in RAISED:
-            tally = Tally(f"{error} from every call, once and always")
+            tally = Strikes(f"{error} from every call, once and always")
             yield from strike_all(tally, points, cases, (False, True), _failing(breaker, STORING, error))
         syncs = [point for point in breaker.calls(BUG, PLANTED) if point.name == "fsync"][:1]
-        tally = Tally(f"EIO from fsync, {BUG}", self_test=True)
+        tally = Strikes(f"EIO from fsync, {BUG}", self_test=True)
         yield from strike_all(tally, syncs, 1, (False,), _failing(breaker, {BUG: PLANTED}, "EIO"))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from tests.crash.operations import Operation
 from tests.crash.peer import VERBS
 from tests.crash.scene import Peer, Scene, opened
 from tests.crash.table import Outcome
+from tests.crash.tally import Tally
 from tests.crash.tracing import attached
 
 FORGET = """
@@ -45,36 +45,18 @@ class Point:
 
 
 @dataclass
-class Tally:
-    """What the strikes of one kind have done so far."""
+class Strikes(Tally):
+    """A tally with the points that were reached, in their order."""
 
-    scenario: str
-    self_test: bool = False
-    began: float = field(default_factory=time.monotonic)
     reached: dict[Point, None] = field(default_factory=dict)
-    cases: int = 0
-    lost: int = 0
-    corrupt: int = 0
-    leaked: int = 0
-    first: str = ""
-    """The first harm, and where."""
 
     def add(self, point: Point, harm: Harm) -> Outcome:
+        """One strike more."""
         self.reached[point] = None
-        self.cases += 1
-        self.lost += len(harm.lost)
-        self.corrupt += len(harm.corrupt)
-        self.leaked += len(harm.leaked)
-        if harm and not self.first and not self.self_test:
-            self.first = f"; {point}: {harm}"
-        remark = f"{len(self.reached)} points{self.first}"
-        seconds = time.monotonic() - self.began
-        return Outcome(
-            self.scenario, self.cases, self.lost, self.corrupt, self.leaked, seconds, remark, self_test=self.self_test
-        )
+        return self.count(harm, f"{point}: ", remark=f"{len(self.reached)} points")
 
     def listing(self) -> Iterator[str]:
-        """The points that were reached, a line for each operation."""
+        """The points, a line for each operation."""
         by_name: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
         for point in self.reached:
             by_name[point.operation][point.name].append(point.turn)
@@ -144,7 +126,7 @@ def all_calls(striker: Striker, operations: dict[str, Operation]) -> list[Point]
 
 
 def strike_all(
-    tally: Tally, points: list[Point], cases: int, ways: tuple[bool, ...], strike: Strike
+    tally: Strikes, points: list[Point], cases: int, ways: tuple[bool, ...], strike: Strike
 ) -> Iterator[Outcome]:
     """Strike in both ways at each point while there are cases enough; else in one, at as many, evenly spread."""
     whole = cases >= len(ways) * len(points)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import psycopg2
 import pytest
 
-from tests.conftest import EMPTY, libpq
 from tests.crash.kills import PLANTED, Killer
 from tests.crash.operations import OPERATIONS
+from tests.crash.places import emptied
 from tests.crash.striking import Point, playing
 from tests.crash.tracing import refusal
 
@@ -22,11 +21,8 @@ def killer(migrated_url: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """One for all tests of this module."""
     if why := refusal():
         pytest.skip(why)
-    with psycopg2.connect(libpq(migrated_url)) as connection, connection.cursor() as cursor:
-        cursor.execute(EMPTY)
-    connection.close()
     folder = tmp_path_factory.mktemp("kills")
-    with playing(folder, migrated_url) as scene:
+    with playing(folder, emptied(migrated_url)) as scene:
         yield Killer(scene, folder)
 
 
