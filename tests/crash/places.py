@@ -132,7 +132,7 @@ class Place:
 
     def used_bytes(self) -> int:
         """What the user is charged."""
-        return int(json.loads(self.ask("GET", "/api/v1/me/quota").body)["used_bytes"])
+        return int(json.loads(self.ask("GET", "/api/v1/me/quota").body)["used"])
 
     def workers(self) -> list[psutil.Process]:
         """The processes that answer."""
