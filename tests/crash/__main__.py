@@ -7,8 +7,10 @@ outcome, and every scenario shows with a planted bug that it would find one. Exi
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -16,10 +18,13 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from bench.report import host
 from tests.crash import broken_disk, full_disk, kills, storage_errors
+from tests.crash.power import power_cuts
 from tests.crash.table import LeftOut, Outcome, Scenario, table
 
 POSTGRES = "18"
 SCENARIOS: dict[str, Scenario] = {
+    "power-ext4": Scenario(partial(power_cuts, "ext4"), full=300, quick=20),
+    "power-xfs": Scenario(partial(power_cuts, "xfs"), full=300, quick=20),
     "kills": kills.SCENARIO,
     "storage-errors": storage_errors.SCENARIO,
     "broken-disk": broken_disk.SCENARIO,
@@ -86,4 +91,6 @@ def _line(outcome: Outcome, cases: int) -> str:
 
 
 if __name__ == "__main__":
+    # As ^C does: whatever is mounted or runs is cleared away first.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())
