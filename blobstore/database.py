@@ -21,7 +21,7 @@ from gevent import Timeout
 from gevent.socket import wait_read, wait_write
 from psycopg2 import extensions
 from sqlalchemy import create_engine, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import PoolProxiedConnection
@@ -120,7 +120,9 @@ class Database:
                 return self._fetch(statement, values)
             except DeadlineExceeded:
                 raise
-            except (OperationalError, psycopg2.OperationalError, psycopg2.InterfaceError):
+            except (DBAPIError, psycopg2.Error) as error:
+                if not _is_lost(error):
+                    raise
                 self.engine.dispose()
                 return self._fetch(statement, values)
 
@@ -156,7 +158,7 @@ def _commit(session: Session) -> None:
     try:
         session.commit()
     except DBAPIError as error:
-        if error.connection_invalidated or isinstance(error, (OperationalError, InterfaceError)):
+        if error.connection_invalidated or _is_lost(error):
             raise CommitUnknown("the database connection was lost during COMMIT") from error
         raise
 
@@ -167,14 +169,25 @@ def _domain_errors() -> Iterator[None]:
         yield
     except PoolTimeout as error:
         raise Busy("every database connection of this worker is in use") from error
-    except (OperationalError, InterfaceError, psycopg2.OperationalError, psycopg2.InterfaceError) as error:
-        if _sqlstate(error) in (DEADLOCK, SERIALIZATION):
+    except (DBAPIError, psycopg2.Error) as error:
+        if _sqlstate(error) in (NO_TABLE, NO_COLUMN):
+            raise DatabaseUnavailable(
+                "the database has not this version's schema: run `blobstore db upgrade`"
+            ) from error
+        if not _is_lost(error) or _sqlstate(error) in (DEADLOCK, SERIALIZATION):
             raise
         raise DatabaseUnavailable("the database does not answer") from error
-    except (ProgrammingError, psycopg2.ProgrammingError) as error:
-        if _sqlstate(error) not in (NO_TABLE, NO_COLUMN):
-            raise
-        raise DatabaseUnavailable("the database has not this version's schema: run `blobstore db upgrade`") from error
+
+
+def _is_lost(error: BaseException) -> bool:
+    """Whether the connection, or the server, is at fault.
+
+    psycopg2 raises DatabaseError itself, none of its kinds, when libpq could no longer write but still read the warning
+    that a dying server sends: seen without the green wait only, so in commands and upkeep.
+    """
+    cause = getattr(error, "orig", error)
+    kinds = psycopg2.OperationalError, psycopg2.InterfaceError
+    return isinstance(cause, kinds) or type(cause) is psycopg2.DatabaseError
 
 
 def _sqlstate(error: BaseException) -> str | None:

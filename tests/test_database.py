@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 from sqlalchemy import TextClause, text
 from sqlalchemy.exc import IntegrityError
@@ -205,6 +209,46 @@ def test_a_server_that_goes_and_comes_is_used_again(tmp_path: Path) -> None:
         with database.transaction() as session:
             assert session.scalar(text("SELECT 1")) == 1
         database.dispose()
+
+
+@pytest.fixture
+def crashing(tmp_path: Path) -> Iterator[Database]:
+    """The database of a server of its own, which is back at the end: PostgreSQL 18 does not stop while it recovers."""
+    with embedded.running(tmp_path, "18", durable=False) as url:
+        database = connect(url)
+        yield database
+        until(lambda: answers(database))
+        database.dispose()
+
+
+def answers(database: Database) -> bool:
+    """Whether the server is there."""
+    with suppress(DatabaseUnavailable):
+        return database.fetch(ONE, 1) == (2,)
+    return False
+
+
+def crash(pid: int | None) -> TextClause:
+    """Let a backend die as it does beside one that crashed: it warns its client, and is gone. A statement for it."""
+    assert pid
+    os.kill(pid, signal.SIGQUIT)
+    until(lambda: not psutil.pid_exists(pid))
+    return text("SELECT 1")
+
+
+def test_a_statement_to_a_server_that_crashed_finds_it_away(crashing: Database) -> None:
+    """Upkeep, or a command, would end in an error of ours when PostgreSQL crashes beside it."""
+    with pytest.raises(DatabaseUnavailable) as raised, crashing.transaction() as session:
+        session.execute(crash(session.scalar(text("SELECT pg_backend_pid()"))))
+    assert not isinstance(raised.value, CommitUnknown)
+
+
+def test_a_look_at_a_server_that_crashed_is_made_again(crashing: Database) -> None:
+    """What a command looks up would end in an error of ours when PostgreSQL has crashed."""
+    row = crashing.fetch(Prepared("pid", ("bigint",), "SELECT pg_backend_pid() + $1"), 0)
+    assert row is not None
+    crash(row[0])
+    until(lambda: answers(crashing))
 
 
 FROZEN = """

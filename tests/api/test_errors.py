@@ -111,6 +111,14 @@ def test_an_error_of_ours_names_when_to_come_back(client: FlaskClient, monkeypat
         assert answer.headers["Retry-After"] == seconds
 
 
+def test_a_lack_of_memory_is_answered(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that is too much for the memory that is left would be called an error of ours, not to be repeated."""
+    monkeypatch.setattr(files, "page", lambda *_, **__: bytearray(1 << 62))
+    answer = client.get("/api/v1/files")
+    problem(answer, 503, "busy")
+    assert answer.headers["Retry-After"] == "2"
+
+
 def test_the_request_id(client: FlaskClient, anybody: FlaskClient) -> None:
     """A request could not be followed through the logs; or a client could write into them."""
     for sane in ("a", "0af7651916cd43dd8448eb211c80319c", "00-ab.cd_1:2/3+4=", "x" * 128):
