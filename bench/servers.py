@@ -1,7 +1,7 @@
 """What is measured: blobstore as `blobstore serve` runs it, and its peers, each in a temporary folder.
 
 blobstore         one worker per core, embedded PostgreSQL, durable; only the upkeep is off, which would run once
-forgetful         the same on the same PostgreSQL, but argon2 runs at every request (bench/forgetful.py)
+forgetful         the same in another database of that PostgreSQL, but argon2 runs at every request (bench/forgetful.py)
 hello             bare Flask under the same gunicorn, worker class and settings
 nginx             dav PUT, sendfile GET; nothing is hashed, nothing is durable
 docker-registry   hashes, is not durable
@@ -17,11 +17,13 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 
+from bench import database
 from bench.running import Server, free_port, server
 from blobstore import embedded
 from blobstore.app import open_store
 from blobstore.core import accounts
 from blobstore.core.store import Store
+from blobstore.database import upgrade
 from blobstore.environment import load
 
 USER, PASSWORD = "bench", "a password of the bench"
@@ -70,8 +72,12 @@ class Servers:
 
     @cached_property
     def forgetful(self) -> Server:
-        """argon2 at every request."""
-        return self._start(gunicorn("bench.forgetful:application()", self.folder / "forgetful", self.database_url))
+        """argon2 at every request; with a database of its own, because a database takes the files of one store only."""
+        url = database.create(self.database_url, "forgetful").render_as_string(hide_password=False)
+        upgrade(url)
+        started = self._start(gunicorn("bench.forgetful:application()", self.folder / "forgetful", url))
+        add_users(started.folder, USER, url=url)
+        return started
 
     @cached_property
     def hello(self) -> Server:
@@ -145,18 +151,18 @@ def registry(program: str, folder: Path) -> AbstractContextManager[Server]:
 
 
 @contextmanager
-def direct(folder: Path) -> Iterator[Store]:
-    """The store of a running blobstore, without HTTP."""
-    url = embedded.address(folder)
-    store = open_store(load({"DATABASE_URL": url, "BLOBSTORE_DATA": str(folder), "SECRET_KEY": SECRET_KEY}, None))
+def direct(folder: Path, url: str | None = None) -> Iterator[Store]:
+    """The store of a running blobstore, without HTTP; `url` is that of its database unless it is the embedded one."""
+    given = {"DATABASE_URL": url or embedded.address(folder), "BLOBSTORE_DATA": str(folder), "SECRET_KEY": SECRET_KEY}
+    store = open_store(load(given, None))
     try:
         yield store
     finally:
         store.database.dispose()
 
 
-def add_users(folder: Path, *names: str) -> None:
+def add_users(folder: Path, *names: str, url: str | None = None) -> None:
     """Users without a quota, with PASSWORD."""
-    with direct(folder) as store:
+    with direct(folder, url) as store:
         for name in names:
             accounts.add(store, name, PASSWORD, quota_bytes=None)
