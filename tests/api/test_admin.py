@@ -61,7 +61,7 @@ def test_a_new_user_has_the_default_quota(admin: FlaskClient, store: Store) -> N
 @pytest.mark.parametrize(
     ("change", "status", "code"),
     [
-        ({"name": "admin"}, 400, "bad_name"),
+        ({"name": "admin"}, 422, "bad_user_name"),
         ({"password": "short"}, 400, "bad_option"),
         ({"email": "nowhere"}, 400, "bad_option"),
         ({"quota": -1}, 400, "bad_option"),
