@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from flask import Flask, Response, request
 
-from blobstore.core import download
+from blobstore.api import auth
+from blobstore.core import accounts, download, sessions
+from blobstore.core.gate import Scope
 from blobstore.core.store import Store
 from blobstore.digest import Digest
 from tests.api.gate import CALLERS, NAME, SECRET, Route, Table, World, findings, routes
@@ -119,6 +121,30 @@ def knows_that_it_is_there(store: Store, digest: Digest) -> Response:
     return Response("not yours" if digest.hex == sha256(SECRET) else "not there", 404)
 
 
+def reads_anybodys_file(store: Store, digest: Digest) -> Response:
+    auth.somebody(Scope.READ)
+    return forgets_the_gate(store, digest)
+
+
+def asks_for_no_scope(store: Store, digest: Digest) -> Response:
+    caller = auth.anybody() or auth.somebody(Scope.WRITE)
+    return Response(caller.name)
+
+
+def asks_for_another_scope(store: Store, digest: Digest) -> Response:
+    return Response(auth.somebody(Scope.WRITE).name)
+
+
+def asks_for_no_admin(store: Store, digest: Digest) -> Response:
+    auth.somebody(Scope.READ)
+    return Response(str(len(accounts.accounts(store))))
+
+
+def lets_any_key_be_its_user(store: Store, digest: Digest) -> Response:
+    caller = auth.somebody(Scope.READ)
+    return Response(str(len(sessions.sessions(store, caller.user_id))))
+
+
 @pytest.mark.parametrize(
     ("hole", "letters", "what"),
     [
@@ -129,6 +155,13 @@ def knows_that_it_is_there(store: Store, digest: Digest) -> Response:
         (shows_it_in_the_refusal, "N" * 9, "by writer: tells what is private"),
         (answers_conditions_first, "N" * 9, "by nobody: is answered otherwise with {'If-None-Match'"),
         (knows_that_it_is_there, "N" * 9, "by other: is answered otherwise than what is not there"),
+        (reads_anybodys_file, THEIR_READ, "by other: 200, not N"),
+        (reads_anybodys_file, OWN_READ, "by admin: tells what is private"),
+        (asks_for_no_scope, OWN_WRITE, "by reader: 200, not F"),
+        (asks_for_another_scope, OWN_READ, "by reader: 403, not I"),
+        (asks_for_no_admin, ADMIN, "by owner: 200, not F"),
+        (asks_for_no_admin, ADMIN, "by reader: 200, not F"),
+        (lets_any_key_be_its_user, OWN_IN_PERSON, "by reader: 200, not F"),
     ],
 )
 def test_a_planted_hole_is_seen(
