@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 from blobstore.serve import APPLICATION, HOOKS
 from tests.conftest import SECRET_KEY
@@ -67,6 +68,19 @@ def service(data: Path, database_url: str | None, **settings: Any) -> Iterator[S
             process.kill()
             process.wait()
             raise
+
+
+@contextmanager
+def suspended(processes: list[psutil.Process]) -> Iterator[None]:
+    """Processes that stand still meanwhile."""
+    try:
+        for process in processes:
+            process.suspend()
+        eventually(lambda: all(process.status() == psutil.STATUS_STOPPED for process in processes))
+        yield
+    finally:
+        for process in processes:
+            process.resume()
 
 
 def _port(process: subprocess.Popen[bytes], log: Path) -> int:

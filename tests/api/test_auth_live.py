@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
@@ -16,8 +16,8 @@ from blobstore.core.gate import ALL_SCOPES
 from blobstore.core.keys import issue, revoke
 from blobstore.core.store import Store
 from tests.conftest import PASSWORD
-from tests.live import Service, service
-from tests.served import Client, eventually
+from tests.live import Service, service, suspended
+from tests.served import Client
 
 WORKERS, EACH = 4, 6
 
@@ -27,19 +27,6 @@ def live(migrated_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """A service of four workers."""
     with service(tmp_path_factory.mktemp("live"), migrated_url, workers=WORKERS, keepalive_seconds=60) as running:
         yield running
-
-
-@contextmanager
-def suspended(processes: list[psutil.Process]) -> Iterator[None]:
-    """Processes that stand still meanwhile."""
-    try:
-        for process in processes:
-            process.suspend()
-        eventually(lambda: all(process.status() == psutil.STATUS_STOPPED for process in processes))
-        yield
-    finally:
-        for process in processes:
-            process.resume()
 
 
 class Crowd:

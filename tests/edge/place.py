@@ -65,9 +65,13 @@ class Place:
 
     def attempts(self) -> int:
         """How many logins have failed; each is counted before argon2 runs."""
+        return int(self.rows(ATTEMPTS)[0][0])
+
+    def rows(self, question: str) -> list[tuple[Any, ...]]:
+        """What the service's database answers."""
         with self.database.cursor() as cursor:
-            cursor.execute(ATTEMPTS)
-            return int(cursor.fetchone()[0])
+            cursor.execute(question)
+            return list(cursor.fetchall())
 
     def say(self, statement: str) -> None:
         """Run a statement in the service's database."""
