@@ -17,7 +17,7 @@ from blobstore.app import open_store
 from blobstore.core import accounts
 from blobstore.core.check import check
 from blobstore.environment import load
-from tests.conftest import EMPTY, PASSWORD, SECRET_KEY, libpq
+from tests.conftest import PASSWORD, SECRET_KEY, empty, libpq
 from tests.edge.wire import ask, exchange, read_reply
 from tests.live import Service, service
 from tests.served import eventually
@@ -111,9 +111,7 @@ def place(folder: Path, database_url: str, **settings: Any) -> Iterator[Place]:
 
     At the end every invariant is asked.
     """
-    with psycopg2.connect(libpq(database_url)) as connection, connection.cursor() as cursor:
-        cursor.execute(EMPTY)
-    connection.close()
+    empty(database_url)
     database = psycopg2.connect(libpq(database_url))
     database.autocommit = True
     given = {"DATABASE_URL": database_url, "BLOBSTORE_DATA": str(folder), "SECRET_KEY": SECRET_KEY}

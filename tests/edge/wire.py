@@ -9,6 +9,7 @@ from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests import leaks
 from tests.conftest import PASSWORD
 
 GUARD_SECONDS = 60
@@ -122,4 +123,5 @@ def read_reply(raw: bytes, *, with_body: bool = True) -> Reply:
     headers = dict(zip(names, (line.partition(": ")[2] for line in lines[1:]), strict=True))
     expected = int(headers.get("content-length", 0)) if with_body and status not in (204, 304) else 0
     assert len(raw) == expected, (status, headers, raw)
+    leaks.look_at_page(status, str(headers).encode() + raw)
     return Reply(status, headers, raw, interim)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.conftest import PASSWORD
+from tests.conftest import NEW_PASSWORD, PASSWORD
 from tests.edge import people
 from tests.edge.people import ROOT, USERS, by, json_by
 from tests.edge.place import Place, place
@@ -15,7 +15,6 @@ from tests.races.readers import AFTER, BEFORE, READERS, came_in, late, read_unti
 from tests.served import eventually
 
 SECRET = b"what only some may read"
-NEW = "another password"
 NOBODY = "X-Nobody: 1"
 Revoked = tuple[list[bytes], Callable[[], None]]
 """What the readers ask, in turns, and what takes it from them: it returns when it was answered."""
@@ -99,13 +98,13 @@ def of_a_password(place: Place, user: str, me: str) -> list[bytes]:
 
 
 def password_changed(place: Place, user: str, me: str) -> Revoked:
-    change = json_by(me, "POST /api/v1/auth/password", {"current": PASSWORD, "new": NEW})
+    change = json_by(me, "POST /api/v1/auth/password", {"current": PASSWORD, "new": NEW_PASSWORD})
     return of_a_password(place, user, me), done(place, change)
 
 
 def password_reset(place: Place, user: str, me: str) -> Revoked:
     ticket = people.answered(place, by(ROOT, f"POST {USERS}/{user}/ticket"))["ticket"]
-    redeem = ask_json("POST /api/v1/auth/password/reset", {"ticket": ticket, "new": NEW}, me=False)
+    redeem = ask_json("POST /api/v1/auth/password/reset", {"ticket": ticket, "new": NEW_PASSWORD}, me=False)
     return of_a_password(place, user, me), done(place, redeem)
 
 
