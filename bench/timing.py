@@ -14,13 +14,11 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import NamedTuple
 
-from sqlalchemy import text
-
 from bench.plan import Plan
 from bench.report import Row
 from bench.running import Server
-from bench.servers import PASSWORD, USER, add_users, blobstore, direct
-from blobstore.core import accounts, keys, passwords
+from bench.servers import PASSWORD, USER, add_many, add_users, blobstore, direct
+from blobstore.core import accounts, keys
 from blobstore.core.gate import ALL_SCOPES
 from blobstore.core.store import Store
 
@@ -29,10 +27,6 @@ SMALL, LARGE = 4096, 1 << 20
 RESAMPLES = 1000
 LIFTED = {"BLOBSTORE_LOGIN_FAILURES_TOTAL": 1_000_000, "BLOBSTORE_WORKERS": 1}
 """The limit of failures comes before argon2: with it there would be nothing to measure. One worker: less noise."""
-_ADD = text("""
-INSERT INTO users (name, password_hash, disabled)
-SELECT :kind || number, :hash, :disabled FROM generate_series(1, :count) AS number
-""")
 
 
 class Request(NamedTuple):
@@ -86,7 +80,8 @@ def timing(plan: Plan) -> Iterator[Row]:
     with blobstore(plan.folder / "timing", **LIFTED) as server:
         add_users(server.folder, OTHER)
         with direct(server.folder) as store:
-            _add_many(store, 2 * plan.samples)
+            for kind in ("known", "disabled"):
+                add_many(store, kind, 2 * plan.samples, disabled=kind == "disabled")
             reader, owner = _key(store, OTHER), _key(store, USER)
         for kinds in (_basic(), _logins(plan.samples)):
             yield from _compared(server, kinds, plan.samples)
@@ -96,14 +91,6 @@ def timing(plan: Plan) -> Iterator[Row]:
         yield from _compared(server, _uploads(server, owner, reader, SMALL, plan.samples), plan.samples)
         few = max(plan.samples // 10, 20)
         yield from _compared(server, _uploads(server, owner, reader, LARGE, few), few)
-
-
-def _add_many(store: Store, count: int) -> None:
-    """So many users, and as many that are disabled, all with PASSWORD: each is asked for once."""
-    password_hash = passwords.hash_password(PASSWORD)
-    with store.database.transaction() as session:
-        for kind, disabled in (("known", False), ("disabled", True)):
-            session.execute(_ADD, {"kind": kind, "hash": password_hash, "disabled": disabled, "count": count})
 
 
 def _key(store: Store, name: str) -> str:
