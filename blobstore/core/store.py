@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from threading import Event
 
 from blobstore.database import Database
 from blobstore.settings import Settings
@@ -17,5 +16,5 @@ class Store:
     settings: Settings
     database: Database
     storage: Storage
-    confirmed: Event = field(default_factory=Event)
-    """Set by core/identity.py, once the storage is known to be the database's."""
+    confirmed: set[str] = field(default_factory=set)
+    """What core/identity.py has found to be the database's storage."""
