@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 from blobstore.serve import APPLICATION, HOOKS
-from tests.conftest import SECRET_KEY
+from tests import leaks
+from tests.conftest import PASSWORD, SECRET_KEY
 from tests.served import Client, environment, eventually
 
 SERVE = [sys.executable, "-m", "blobstore", "serve"]
@@ -33,9 +35,10 @@ class Service:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def http(self, name: str | None = None, password: str = "password1") -> httpx.Client:
+    def http(self, name: str | None = None, password: str = PASSWORD) -> httpx.Client:
         """A client that keeps its connection; Basic auth when a name is given."""
-        return httpx.Client(base_url=self.url, auth=(name, password) if name else None, timeout=60)
+        auth = (name, password) if name else None
+        return httpx.Client(base_url=self.url, auth=auth, timeout=60, event_hooks={"response": [_look_at]})
 
     def connect(self) -> Client:
         """A raw connection."""
@@ -69,6 +72,24 @@ def service(
             process.kill()
             process.wait()
             raise
+
+
+@contextmanager
+def suspended(processes: list[psutil.Process]) -> Iterator[None]:
+    """Processes that stand still meanwhile."""
+    try:
+        for process in processes:
+            process.suspend()
+        eventually(lambda: all(process.status() == psutil.STATUS_STOPPED for process in processes))
+        yield
+    finally:
+        for process in processes:
+            process.resume()
+
+
+def _look_at(answer: httpx.Response) -> None:
+    if answer.status_code >= 400:
+        leaks.look_at_page(answer.status_code, str(answer.headers).encode() + answer.read())
 
 
 def _port(process: subprocess.Popen[bytes], log: Path) -> int:

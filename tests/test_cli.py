@@ -25,7 +25,7 @@ from blobstore.core.store import Store
 from blobstore.digest import Digest
 from blobstore.errors import Unauthenticated
 from tests.children import query
-from tests.conftest import PASSWORD, SECRET_KEY
+from tests.conftest import NEW_PASSWORD, PASSWORD, SECRET_KEY
 from tests.served import environment
 
 LIMIT = 60
@@ -99,10 +99,10 @@ def test_a_password_is_asked_for_twice_and_not_shown(run: Run, store: Store) -> 
 
 def test_a_password_keeps_its_spaces(run: Run, store: Store) -> None:
     """A password from a file would be another one than the file's."""
-    run("user", "add", "ann", "--password-stdin", given="  two words  \r\nmore\n")
+    run("user", "add", "ann", "--password-stdin", given=f"  {PASSWORD}  \r\nmore\n")
     with pytest.raises(Unauthenticated):
-        Credentials(store).by_password("ann", "two words", "a")
-    assert Credentials(store).by_password("ann", "  two words  ", "b").name == "ann"
+        Credentials(store).by_password("ann", PASSWORD, "a")
+    assert Credentials(store).by_password("ann", f"  {PASSWORD}  ", "b").name == "ann"
 
 
 def test_users_are_listed(run: Run, store: Store, user: Account) -> None:
@@ -122,16 +122,16 @@ def test_users_are_listed(run: Run, store: Store, user: Account) -> None:
 
 def test_a_user_is_changed(run: Run, store: Store, user: Account) -> None:
     """An admin could not help a user, nor stop one."""
-    said = run("user", "passwd", "me", "--password-stdin", given="another one\n").output
+    said = run("user", "passwd", "me", "--password-stdin", given=NEW_PASSWORD + "\n").output
     assert said == "me has a new password; the old one is refused from now on\n"
-    assert Credentials(store).by_password("me", "another one", "a").name == "me"
+    assert Credentials(store).by_password("me", NEW_PASSWORD, "a").name == "me"
     assert run("user", "quota", "me", "2GiB").output == "me has a quota of 2.0GiB\n"
     assert run("user", "quota", "me", "none").output == "me has no quota\n"
     assert run("user", "disable", "me").output == "me is disabled; `blobstore user enable me` undoes it\n"
     with pytest.raises(Unauthenticated):
-        Credentials(store).by_password("me", "another one", "a")
+        Credentials(store).by_password("me", NEW_PASSWORD, "a")
     assert run("user", "enable", "me").output == "me may log in again\n"
-    assert Credentials(store).by_password("me", "another one", "a").name == "me"
+    assert Credentials(store).by_password("me", NEW_PASSWORD, "a").name == "me"
 
 
 def test_a_role_is_given_and_taken(run: Run, store: Store, user: Account) -> None:

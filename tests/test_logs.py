@@ -14,7 +14,7 @@ from blobstore.core import accounts, keys
 from blobstore.core.gate import Scope
 from blobstore.core.store import Store
 from tests.children import until
-from tests.conftest import PASSWORD, SECRET_KEY
+from tests.conftest import NEW_PASSWORD, PASSWORD, SECRET_KEY
 from tests.live import Service, service
 
 
@@ -70,11 +70,11 @@ def test_no_secret_is_in_it(live: Service, store: Store, log: Path) -> None:
         client.get("/api/v1/me?token=in-a-query")
     with live.http("me") as client:
         client.get("/api/v1/me", headers={"Authorization": f"Bearer {key}"})
-        body = {"current": PASSWORD, "new": "a new password"}
+        body = {"current": PASSWORD, "new": NEW_PASSWORD}
         last = client.post("/api/v1/auth/password", json=body).headers["X-Request-ID"]
     line_of(log, last)
     told = log.read_text() + live.log.read_text()
-    for secret in (PASSWORD, "a wrong password", "a new password", key, "in-a-query", SECRET_KEY):
+    for secret in (PASSWORD, "a wrong password", NEW_PASSWORD, key, "in-a-query", SECRET_KEY):
         assert secret not in told
 
 

@@ -2,8 +2,8 @@
 
     BlobstoreError
     ├── Invalid                  what the caller sent is not well-formed, or not allowed
-    │   ├── BadDigest  BadName  BadText  BadEncoding  BadExpires  BadOption  BadCursor  BadHost  UnknownField
-    │   ├── BadJson  BadBase64  BadMultipart  MissingFile  TooManyFiles  IncompleteBody  BadChunk
+    │   ├── BadDigest  BadName  BadUserName  BadText  BadEncoding  BadExpires  BadOption  BadCursor  BadHost
+    │   ├── UnknownField  BadJson  BadBase64  BadMultipart  MissingFile  TooManyFiles  IncompleteBody  BadChunk
     │   ├── LengthRequired  UnsupportedTransferCoding
     │   └── UnsupportedMediaType  UnsupportedContentEncoding
     ├── Unauthenticated          no credentials, or credentials that do not verify
@@ -39,6 +39,7 @@ from blobstore.errors.invalid import (
     BadName,
     BadOption,
     BadText,
+    BadUserName,
     IncompleteBody,
     Invalid,
     LengthRequired,
@@ -100,6 +101,7 @@ __all__ = [
     "BadOption",
     "BadSignature",
     "BadText",
+    "BadUserName",
     "BlobMissing",
     "BlobstoreError",
     "BodyTooLarge",

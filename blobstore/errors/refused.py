@@ -38,13 +38,13 @@ class PasswordRequired(Forbidden):
 
 
 class InsufficientScope(Forbidden):
-    """The API key lacks `scope`."""
+    """The credentials lack `scope`: an API key's own, or the role of its user."""
 
     code = "insufficient_scope"
     members = ("scope",)
 
     def __init__(self, scope: str, detail: str = "") -> None:
-        super().__init__(detail or f"this API key lacks the scope '{scope}'")
+        super().__init__(detail or f"these credentials lack the scope '{scope}'")
         self.scope = scope
 
 

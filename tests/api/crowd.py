@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 import psutil
 
-from tests.live import Service
-from tests.served import Answer, Client, eventually
-
-
-@contextmanager
-def suspended(processes: list[psutil.Process]) -> Iterator[None]:
-    """Processes that stand still meanwhile."""
-    try:
-        for process in processes:
-            process.suspend()
-        eventually(lambda: all(process.status() == psutil.STATUS_STOPPED for process in processes))
-        yield
-    finally:
-        for process in processes:
-            process.resume()
+from tests.live import Service, suspended
+from tests.served import Answer, Client
 
 
 class Crowd:

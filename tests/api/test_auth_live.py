@@ -15,10 +15,11 @@ from blobstore.core.gate import ALL_SCOPES
 from blobstore.core.keys import issue, revoke
 from blobstore.core.store import Store
 from tests.api.crowd import Crowd
-from tests.conftest import PASSWORD
+from tests.conftest import NEW_PASSWORD, PASSWORD
 from tests.live import Service, service
 
 WORKERS, EACH = 4, 6
+NEWER = f"{NEW_PASSWORD} again"
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +47,13 @@ def test_a_changed_password_counts_at_once_everywhere(live: Service, crowd: Crow
     assert crowd.ask(basic("me", PASSWORD)) == {200}
     assert crowd.ask(basic("me", PASSWORD)) == {200}
     with live.http("me") as client:
-        changed = client.post("/api/v1/auth/password", json={"current": PASSWORD, "new": "new password"})
+        changed = client.post("/api/v1/auth/password", json={"current": PASSWORD, "new": NEW_PASSWORD})
     assert changed.status_code == 204
-    new_password.set_password(store, "me", "newer password")
-    assert crowd.ask(basic("me", "newer password")) == {200}
-    refused = crowd.ask(basic("me", PASSWORD)) | crowd.ask(basic("me", "new password"))
+    new_password.set_password(store, "me", NEWER)
+    assert crowd.ask(basic("me", NEWER)) == {200}
+    refused = crowd.ask(basic("me", PASSWORD)) | crowd.ask(basic("me", NEW_PASSWORD))
     assert refused <= {401, 429}
-    assert crowd.ask(basic("me", "newer password")) == {200}
+    assert crowd.ask(basic("me", NEWER)) == {200}
 
 
 def test_a_revoked_key_is_refused_at_once_everywhere(crowd: Crowd, store: Store) -> None:

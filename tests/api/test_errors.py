@@ -22,7 +22,7 @@ WIRE = {
     "bad_request": 400, "bad_digest": 400, "bad_name": 400, "bad_text": 400, "bad_encoding": 400, "bad_expires": 400,
     "bad_option": 400, "bad_host": 400, "bad_cursor": 400, "bad_json": 400, "bad_base64": 400, "bad_multipart": 400,
     "missing_file": 400, "too_many_files": 400, "incomplete_body": 400, "bad_chunk": 400, "unknown_field": 422,
-    "length_required": 411, "unsupported_transfer_coding": 501, "unsupported_media_type": 415,
+    "bad_user_name": 422, "length_required": 411, "unsupported_transfer_coding": 501, "unsupported_media_type": 415,
     "unsupported_content_encoding": 415, "invalid_credentials": 401, "forbidden": 403, "cross_site": 403,
     "insufficient_scope": 403, "outside_folder": 403, "password_required": 403, "bad_signature": 403,
     "not_found": 404, "conflict": 409, "digest_mismatch": 409, "already_exists": 409, "already_rotated": 409,

@@ -12,7 +12,7 @@ import pytest
 from flask import Flask, Response, request
 
 from blobstore.api import auth
-from blobstore.core import delete, download, files, gate
+from blobstore.core import accounts, delete, download, files, gate, sessions
 from blobstore.core.gate import ROOT, Scope
 from blobstore.core.store import Store
 from blobstore.digest import Digest
@@ -128,6 +128,34 @@ def knows_that_it_is_there(store: Store, digest: Digest) -> Response:
     return Response("not yours" if digest.hex == sha256(SECRET) else "not there", 404)
 
 
+def reads_anybodys_file(store: Store, digest: Digest) -> Response:
+    auth.somebody(Scope.READ)
+    return forgets_the_gate(store, digest)
+
+
+def asks_for_no_scope(store: Store, digest: Digest) -> Response:
+    caller = auth.anybody() or auth.somebody(Scope.WRITE)
+    return Response(caller.name)
+
+
+def asks_for_another_scope(store: Store, digest: Digest) -> Response:
+    return Response(auth.somebody(Scope.WRITE).name)
+
+
+def asks_for_no_admin(store: Store, digest: Digest) -> Response:
+    auth.somebody(Scope.READ)
+    return Response(str(len(accounts.accounts(store))))
+
+
+def lets_any_key_be_its_user(store: Store, digest: Digest) -> Response:
+    caller = auth.somebody(Scope.READ)
+    return Response(str(len(sessions.sessions(store, caller.user_id))))
+
+
+def lets_a_folder_be_the_account(store: Store, digest: Digest) -> Response:
+    return Response(auth.owner(Scope.READ).name)
+
+
 def forgets_the_folder(store: Store, digest: Digest) -> Response:
     download.find(store, replace(auth.owner(Scope.READ), folder=ROOT), digest)
     return forgets_the_gate(store, digest)
@@ -140,6 +168,14 @@ def forgets_the_folder(store: Store, digest: Digest) -> Response:
         (forgets_the_gate, READ_BY_HASH, "by nobody: 200, not N"),
         (forgets_the_gate, READ_BY_HASH, "by other: tells what is private"),
         (forgets_the_gate, EVERYBODY, "by admin: tells what is private"),
+        (reads_anybodys_file, THEIR_READ, "by other: 200, not N"),
+        (reads_anybodys_file, OWN_READ, "by admin: tells what is private"),
+        (asks_for_no_scope, OWN_WRITE, "by reader: 200, not F"),
+        (asks_for_another_scope, OWN_READ, "by reader: 403, not I"),
+        (asks_for_no_admin, ADMIN, "by owner: 200, not F"),
+        (asks_for_no_admin, ADMIN, "by reader: 200, not F"),
+        (lets_any_key_be_its_user, ACCOUNT_IN_PERSON, "by reader: 200, not F"),
+        (lets_a_folder_be_the_account, ACCOUNT_READ, "by elsewhere: 200, not F"),
         (forgets_the_folder, READ_BY_HASH, "by elsewhere: 200, not N"),
         (forgets_the_folder, EVERYBODY, "by elsewhere: tells what is private"),
         (shows_it_in_the_refusal, NOBODY, "by writer: tells what is private"),
