@@ -21,8 +21,8 @@ _KNOWN = text("SELECT identity FROM storages WHERE backend = 'disk'")
 
 
 def confirm(store: Store) -> None:
-    """Raise StorageUnavailable for another storage than the database's; asked once in a process."""
-    if store.confirmed.is_set():
+    """Raise StorageUnavailable for another storage than the database's; asked once in a process, and after trouble."""
+    if store.condition.confirmed:
         return
     identity = store.storage.identity()
     if identity is not None:
@@ -33,7 +33,7 @@ def confirm(store: Store) -> None:
                     "this is not the storage that the database knows: is its disk mounted? "
                     "(if it is the right one, after a restore: `blobstore storage accept`)"
                 )
-    store.confirmed.set()
+    store.condition.confirmed = True
 
 
 def accept(store: Store) -> str | None:

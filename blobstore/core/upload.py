@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from sqlalchemy import text, update
 from sqlalchemy.orm import Session
 
-from blobstore.core import blobs, files, quota
+from blobstore.core import blobs, degraded, files, quota
 from blobstore.core.delete import Which, remove
 from blobstore.core.files import Changes, StoredFile
 from blobstore.core.gate import Caller
@@ -140,7 +140,8 @@ class _Upload:
         """Publish and record. After a failure that is no crash our own row goes by the ordinary delete."""
         try:
             failpoint("reserved")
-            location = offload(self.received.staged.publish, self.digest)
+            with degraded.watched(self.store):
+                location = offload(self.received.staged.publish, self.digest)
             failpoint("before_record")
             outcome = self.record(location)
         except CommitUnknown:
