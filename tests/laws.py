@@ -51,6 +51,7 @@ WRITERS = {
     "sessions": ("core/sessions.py",),
     "rate_limits": ("core/limits.py",),
     "leases": ("core/lease.py",),
+    "rounds": ("core/rounds.py",),
     "storages": ("core/identity.py",),
 }
 COUNTERS = frozenset({"used_bytes", "reserved_bytes", "logical_bytes", "file_count", "content_count"})
@@ -63,6 +64,7 @@ MODELS = {
     "UserSession": "sessions",
     "RateLimit": "rate_limits",
     "Lease": "leases",
+    "Round": "rounds",
     "KnownStorage": "storages",
 }
 _WRITES = re.compile(r"\b(?:INSERT\s+INTO|DELETE\s+FROM|TRUNCATE|UPDATE)\s+(?!OF\b|SKIP\b|SET\b)([a-z_]+)")
