@@ -21,6 +21,7 @@ from blobstore.api import (
 )
 from blobstore.api.context import Parts
 from blobstore.core.credentials import Credentials
+from blobstore.core.health import Readiness
 from blobstore.core.store import Store
 from blobstore.database import Database
 from blobstore.settings import Settings
@@ -47,7 +48,7 @@ def create_app(settings: Settings, storage: Storage | None = None) -> Flask:
     store = open_store(settings, storage)
     app = Flask("blobstore", template_folder="ui/templates", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    app.extensions["blobstore"] = Parts(store, Credentials(store))
+    app.extensions["blobstore"] = Parts(store, Credentials(store), Readiness(store))
     web.register(app, settings)
     errors.register(app)
     for blueprint in BLUEPRINTS:

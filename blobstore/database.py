@@ -234,11 +234,17 @@ def upgrade(url: str) -> None:
 def is_current(database: Database) -> bool:
     """Whether the schema is the one this code was written for."""
     from alembic.runtime.migration import MigrationContext
+
+    with database.transaction() as session:
+        return MigrationContext.configure(session.connection()).get_current_revision() == _newest()
+
+
+@functools.cache
+def _newest() -> str | None:
+    """The schema that the migrations lead to."""
     from alembic.script import ScriptDirectory
 
-    head = ScriptDirectory.from_config(_alembic()).get_current_head()
-    with database.transaction() as session:
-        return MigrationContext.configure(session.connection()).get_current_revision() == head
+    return ScriptDirectory.from_config(_alembic()).get_current_head()
 
 
 def _alembic() -> Config:

@@ -77,6 +77,12 @@ class Settings(BaseSettings):
     admin_password: SecretStr | None = Field(None, alias="ADMIN_PASSWORD")
     """The first admin's, when there is none yet."""
 
+    metrics_token: SecretStr | None = None
+    """At least 32 characters: who sends it as a Bearer token gets /metrics and the numbers of /health/ready.
+
+    Several, separated by commas: each of them does. Unset: nobody gets either.
+    """
+
     access_token_expire_minutes: int = Field(30, alias="ACCESS_TOKEN_EXPIRE_MINUTES", ge=1, le=7 * 24 * 60)
     """How long a login token is good for."""
 
@@ -169,7 +175,7 @@ class Settings(BaseSettings):
     def _check_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(cls._check_base_url(origin) or "" for origin in value)
 
-    @field_validator("secret_key")
+    @field_validator("secret_key", "metrics_token")
     @classmethod
     def _check_secret(cls, value: SecretStr | None) -> SecretStr | None:
         for secret in value.get_secret_value().split(",") if value else ():

@@ -6,12 +6,13 @@ No Authorization is nobody; one that does not verify, of whatever scheme, is 401
 from __future__ import annotations
 
 import binascii
+import hmac
 from base64 import b64decode
 
 from flask import request
 
 from blobstore.addresses import network
-from blobstore.api.context import parts
+from blobstore.api.context import parts, store
 from blobstore.core import gate
 from blobstore.core.gate import Caller, Scope
 from blobstore.errors import Unauthenticated
@@ -31,6 +32,15 @@ def anybody() -> Caller | None:
 def somebody(scope: Scope) -> Caller:
     """Who asks, proven to have `scope`. Raises Unauthenticated, InsufficientScope, TooManyAttempts."""
     return gate.require(anybody(), scope)
+
+
+def is_operator() -> bool:
+    """Whether the request carries BLOBSTORE_METRICS_TOKEN; no database is asked, which may be what is wrong."""
+    token = store().settings.metrics_token
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    if token is None or scheme.lower() != "bearer":
+        return False
+    return any(hmac.compare_digest(given.strip().encode(), one.encode()) for one in token.get_secret_value().split(","))
 
 
 def client_address() -> str:

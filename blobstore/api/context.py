@@ -10,6 +10,7 @@ from flask import current_app, request
 from blobstore.api.body import WholeBodies
 from blobstore.core.counters import DownloadCounters
 from blobstore.core.credentials import Credentials
+from blobstore.core.health import Readiness
 from blobstore.core.store import Store
 
 
@@ -19,6 +20,7 @@ class Parts:
 
     store: Store
     credentials: Credentials
+    readiness: Readiness
     downloads: DownloadCounters = field(default_factory=DownloadCounters)
     whole_bodies: WholeBodies = field(default_factory=WholeBodies)
 

@@ -21,11 +21,17 @@ MAX_PAUSE_SECONDS = 30.0
 _log = logging.getLogger(__name__)
 
 
-def refuse(store: Store) -> None:
-    """Raise StorageFull or StorageUnavailable while the store is degraded, whichever it was."""
+def refuse(store: Store, needed_bytes: int = 0) -> None:
+    """Raise StorageFull or StorageUnavailable when an upload of so many bytes is not taken.
+
+    That is while the store is degraded, and when less would be free afterwards than the floor.
+    """
     trouble = store.condition.trouble
     if trouble is not None:
         raise type(trouble)(trouble.detail) from trouble
+    free = store.storage.free_bytes()
+    if free is not None and free - needed_bytes < store.settings.free_floor_bytes:
+        raise StorageFull("the server's disk is full; what is stored can still be read and deleted")
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from blobstore.core.store import Store
 from blobstore.errors import StorageUnavailable
+from blobstore.offload import offload
 
 _KNOW = text("INSERT INTO storages (backend, identity) VALUES ('disk', :identity) ON CONFLICT (backend) DO NOTHING")
 _ACCEPT = text("""
@@ -22,18 +23,33 @@ _KNOWN = text("SELECT identity FROM storages WHERE backend = 'disk'")
 
 def confirm(store: Store) -> None:
     """Raise StorageUnavailable for another storage than the database's; asked once in a process, and after trouble."""
-    if store.condition.confirmed:
-        return
-    identity = store.storage.identity()
-    if identity is not None:
-        with store.database.transaction() as session:
-            session.execute(_KNOW, {"identity": identity})
-            if session.scalar(_KNOWN) != identity:
-                raise StorageUnavailable(
-                    "this is not the storage that the database knows: is its disk mounted? "
-                    "(if it is the right one, after a restore: `blobstore storage accept`)"
-                )
+    if not store.condition.confirmed:
+        confirm_anew(store)
+
+
+def confirm_anew(store: Store) -> None:
+    """The same, asked now: a disk may have gone since, and an empty folder be in its place."""
+    try:
+        identity = offload(store.storage.identity)
+        if identity is not None and _known(store, identity) != identity:
+            raise StorageUnavailable(
+                "this is not the storage that the database knows: is its disk mounted? "
+                "(if it is the right one, after a restore: `blobstore storage accept`)"
+            )
+    except StorageUnavailable:
+        store.condition.confirmed = False
+        raise
     store.condition.confirmed = True
+
+
+def _known(store: Store, identity: str) -> str | None:
+    """The identity that the database has; the given one when it had none."""
+    with store.database.transaction() as session:
+        known: str | None = session.scalar(_KNOWN)
+        if known is None:
+            session.execute(_KNOW, {"identity": identity})
+            known = session.scalar(_KNOWN)
+    return known
 
 
 def accept(store: Store) -> str | None:

@@ -19,7 +19,7 @@ from blobstore.core.identity import confirm
 from blobstore.core.sniff import HEAD_BYTES, content_type
 from blobstore.core.store import Store
 from blobstore.digest import Digest
-from blobstore.errors import DigestMismatch, FileTooLarge, StorageFull
+from blobstore.errors import DigestMismatch, FileTooLarge
 from blobstore.offload import offload
 from blobstore.storage import Staged
 
@@ -67,10 +67,7 @@ def check_room(store: Store, caller: Caller, announced: Announced, *, files: int
     if announced.least_bytes > limit * files:
         raise FileTooLarge(limit)
     quota.refuse_early(store, caller, announced.least_bytes, announced.most_bytes)
-    degraded.refuse(store)
-    free = store.storage.free_bytes()
-    if free is not None and free - announced.least_bytes < store.settings.free_floor_bytes:
-        raise StorageFull("the server's disk is full; what is stored can still be read and deleted")
+    degraded.refuse(store, announced.least_bytes)
 
 
 def receive(store: Store, caller: Caller, pieces: Iterable[bytes], declared: Digest | None = None) -> Received:
