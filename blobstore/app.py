@@ -15,6 +15,7 @@ from blobstore.api import (
     health,
     keys,
     me,
+    metrics,
     sessions,
     upload,
     web,
@@ -39,6 +40,7 @@ BLUEPRINTS = (
     sessions.bp,
     admin.bp,
     health.bp,
+    metrics.bp,
 )
 
 

@@ -144,6 +144,11 @@ class Database:
             cursor.execute(statement.prepare)
             prepared.add(statement.name)
 
+    @property
+    def in_use(self) -> int:
+        """How many connections are in use."""
+        return int(self.engine.pool.checkedout())  # type: ignore[attr-defined]
+
     def dispose(self) -> None:
         """Close every idle connection."""
         self.engine.dispose()

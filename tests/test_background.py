@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,14 +13,9 @@ from blobstore.core import accounts
 from blobstore.core.store import Store
 from tests.children import query, until
 from tests.conftest import PASSWORD
-from tests.live import Service, service
+from tests.live import Service, basic, service
 
 UPKEEP = "upkeep run"
-
-
-def basic(name: str) -> str:
-    """The value of an Authorization header."""
-    return "Basic " + b64encode(f"{name}:{PASSWORD}".encode()).decode()
 
 
 def upkeeps(live: Service) -> list[psutil.Process]:

@@ -15,7 +15,7 @@ from blobstore.addresses import network
 from blobstore.api.context import parts, store
 from blobstore.core import gate
 from blobstore.core.gate import Caller, Scope
-from blobstore.errors import Unauthenticated
+from blobstore.errors import NotFound, Unauthenticated
 
 
 def anybody() -> Caller | None:
@@ -41,6 +41,14 @@ def is_operator() -> bool:
     if token is None or scheme.lower() != "bearer":
         return False
     return any(hmac.compare_digest(given.strip().encode(), one.encode()) for one in token.get_secret_value().split(","))
+
+
+def operator() -> None:
+    """Raise NotFound when there is no BLOBSTORE_METRICS_TOKEN, Unauthenticated when the request does not carry it."""
+    if store().settings.metrics_token is None:
+        raise NotFound("there are no metrics: BLOBSTORE_METRICS_TOKEN is not set")
+    if not is_operator():
+        raise Unauthenticated("this needs BLOBSTORE_METRICS_TOKEN as a Bearer token")
 
 
 def client_address() -> str:

@@ -57,13 +57,14 @@ class Readiness:
             return self._problems
 
     def details(self) -> Details:
-        """The numbers behind it, asked now."""
+        """The numbers behind it, asked now; not the database, when it was just found not to answer."""
         store = self._store
+        away = {"database_unavailable", "busy"} & {problem.code for problem in self.problems()}
         return Details(
             degraded=store.condition.trouble is not None,
             free_bytes=_free_bytes(store),
             floor_bytes=store.settings.free_floor_bytes,
-            rounds=_rounds(store),
+            rounds=None if away else _rounds(store),
         )
 
 

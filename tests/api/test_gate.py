@@ -15,7 +15,7 @@ from tests.api.gate import CALLERS, NAME, SECRET, Route, Table, World, findings,
 from tests.api.wire import sha256
 from tests.conftest import PASSWORD
 
-EVERYBODY = "IIIIIIIII"
+EVERYBODY, NOBODY = "IIIIIIIII", "NNNNNNNNN"
 READ_PRIVATE, READ_BY_HASH = "NNIINIFAA", "NNIININAA"
 OWN_READ, OWN_WRITE, OWN_IN_PERSON = "AIIIIIFAA", "AIIIIFIAA", "AIIIIFFAA"
 THEIR_READ, THEIR_WRITE, THEIR_DELETE = "ANIINIFAA", "ANIINFIAA", "ANIINFFAA"
@@ -28,6 +28,7 @@ ROWS = {
     "GET HEAD /openapi.json": EVERYBODY,
     "GET HEAD /health": EVERYBODY,
     "GET HEAD /health/ready": EVERYBODY,
+    "GET HEAD /metrics": NOBODY,
     "GET HEAD /<digest:digest>": READ_BY_HASH,
     "GET HEAD /<digest:digest>.<ext:_ext>": READ_BY_HASH,
     "GET HEAD /<digest:digest>/<name>": READ_BY_HASH,
