@@ -71,7 +71,7 @@ def post_fork(_server: Arbiter, _worker: Any) -> None:
     from gevent import monkey
 
     monkey.patch_all()
-    from blobstore.database import make_green
+    from blobstore.green import make_green
 
     make_green()
 

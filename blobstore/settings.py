@@ -56,8 +56,8 @@ class Settings(BaseSettings):
     pool_pre_ping: bool = Field(False, alias="POOL_PRE_PING")
     """Ask each connection whether it lives before using it: one round trip a request."""
     pool_use_lifo: bool = Field(True, alias="POOL_USE_LIFO")
-    database_timeout_seconds: float = Field(3.0, gt=0)
-    """How long a request waits for PostgreSQL to answer one statement before 503."""
+    database_timeout_seconds: float = Field(2.5, gt=0)
+    """How long a request waits for PostgreSQL to answer one statement, or to let it in, before 503."""
 
     secret_key: SecretStr | None = Field(None, alias="SECRET_KEY")
     """At least 32 characters; signs links. Several, separated by commas: the first signs, all are accepted.

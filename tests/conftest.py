@@ -26,6 +26,9 @@ from blobstore.settings import Settings
 PASSWORD = "password1"
 SECRET_KEY = "a test's own secret that is long enough 0123456789"
 
+PATIENT = {"BLOBSTORE_DATABASE_TIMEOUT_SECONDS": "60"}
+"""Who waits for a lock that a test holds must not give up because the machine is slow."""
+
 WATCH = """
 import sys
 sys.stdin.read()
@@ -84,7 +87,7 @@ def libpq(url: str) -> str:
 def settings(database_url: str, tmp_path: Path) -> Settings:
     """Settings on an empty database and an empty data folder."""
     given = {"DATABASE_URL": database_url, "BLOBSTORE_DATA": str(tmp_path / "data"), "SECRET_KEY": SECRET_KEY}
-    return load(given, None)
+    return load(given | PATIENT, None)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from blobstore.core.gate import Caller
 from blobstore.core.ids import random_base62
 from blobstore.core.receive import Announced, Received, check_room, receive
 from blobstore.core.store import Store
-from blobstore.database import CommitUnknown, retrying
+from blobstore.database import CommitStalled, CommitUnknown, DatabaseStalled, retrying
 from blobstore.digest import Digest
 from blobstore.errors import BlobstoreError, NotFound, UploadLost
 from blobstore.failpoints import failpoint
@@ -82,6 +82,8 @@ def keep(store: Store, caller: Caller, received: Received, given: Changes) -> Ou
     try:
         twin = upload.reserve()
         return Outcome(twin, created=False) if twin else upload.finish()
+    except CommitStalled:
+        raise
     except CommitUnknown:
         return upload.resolve()
 
@@ -144,7 +146,8 @@ class _Upload:
                 location = offload(self.received.staged.publish, self.digest)
             failpoint("before_record")
             outcome = self.record(location)
-        except CommitUnknown:
+        except (CommitUnknown, DatabaseStalled):
+            # Our row is the reaper's: the client has waited long enough.
             raise
         except BaseException:
             with suppress(BlobstoreError):
