@@ -3,7 +3,7 @@
 Three ways to ask it something, nowhere else:
 
     with database.transaction() as session: …      READ COMMITTED, committed at the end of the block
-    database.fetch(statement, …)                   one SELECT on the hot path: prepared, in autocommit
+    database.fetch(statement, …)                   one statement on the hot path: prepared, in autocommit
     @retrying                                       a function that opens one transaction, repeated on a deadlock
 """
 
@@ -126,7 +126,10 @@ class Database:
                     session.close()
 
     def fetch(self, statement: Prepared, *values: Any) -> Any | None:
-        """The first row of a SELECT as a tuple, or None. Tried again once on a connection that had died unnoticed."""
+        """The first row of one statement as a tuple, or None, committed at once.
+
+        Tried again once on a connection that had died unnoticed, so that what it counts may be counted twice.
+        """
         with _domain_errors():
             try:
                 return self._fetch(statement, values)

@@ -96,8 +96,9 @@ def worker_exit(_server: Arbiter, worker: Any) -> None:
     """Write what the worker has only counted so far."""
     from blobstore import background
 
-    if isinstance(worker.wsgi, Flask):
-        background.finish(worker.wsgi, worker.meter, worker.bodies)
+    application = getattr(worker, "wsgi", None)
+    if isinstance(application, Flask):
+        background.finish(application, worker.meter, worker.bodies)
     # The interpreter ends in good order only when it may collect everything.
     gc.unfreeze()
 

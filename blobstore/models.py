@@ -153,9 +153,13 @@ class ApiKey(Base):
     """The SHA-256 of the key, in hex."""
     last_four: Mapped[str]
     scopes: Mapped[list[str]]
+    folder: Mapped[str] = mapped_column(server_default="/")
+    """Only the files there and below it are the key's."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
+    rotated_at: Mapped[datetime | None]
+    """When another key took its place; it goes on until `expires_at`."""
 
 
 class UserSession(Base):

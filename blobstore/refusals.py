@@ -57,6 +57,7 @@ CROWDED: Final = Refusal(
     HTTPStatus.TOO_MANY_REQUESTS, "too_many_connections", "too many connections from this address; close some", 5
 )
 BROKEN: Final = Refusal(HTTPStatus.BAD_REQUEST, "bad_request", "this is not a request of HTTP/1.1 (RFC 9112)")
+NO_MEMORY: Final = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "busy", "no memory is left for this request", 2)
 FAILED: Final = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "the server failed; the log says why")
 
 _BY_ERROR: Final[dict[type[BaseException], Refusal]] = {
@@ -71,6 +72,7 @@ _BY_ERROR: Final[dict[type[BaseException], Refusal]] = {
         HTTPStatus.EXPECTATION_FAILED, "expectation_failed", "the only expectation is 100-continue"
     ),
     http.NoMoreData: Refusal(HTTPStatus.BAD_REQUEST, "bad_request", "the head of the request is incomplete"),
+    MemoryError: NO_MEMORY,
 }
 
 

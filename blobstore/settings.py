@@ -124,6 +124,10 @@ class Settings(BaseSettings):
     max_bodies_per_address: int = Field(100, ge=1)
     """Bodies in flight per client address (an IPv6 /64) and worker, then 429."""
 
+    requests_per_minute: int = Field(0, ge=0)
+    """Requests that a user may make in a minute; 0: no limit."""
+    requests_per_minute_per_address: int = Field(0, ge=0)
+    """The same for requests without valid credentials, per client address (an IPv6 /64); 0: no limit."""
     login_failures: int = Field(10, ge=1)
     """Failed logins per account and address in a window."""
     login_failures_total: int = Field(1000, ge=1)

@@ -177,17 +177,36 @@ def test_a_user_is_deleted_after_a_question(run: Run, store: Store, user: Accoun
 
 def test_a_key_is_issued_listed_and_revoked(run: Run, store: Store, user: Account) -> None:
     """A script could not get a key, or nobody could end it."""
-    issued = run("key", "issue", "me", "--name", "ci", "--scopes", "read, delete", "--expires", "30d")
+    issued = run(
+        "key", "issue", "me", "--name", "ci", "--scopes", "read, delete", "--expires", "30d", "--folder", "/backup"
+    )
     key = issued.output.strip()
     assert Credentials(store).by_key(key).scopes == {Scope.READ, Scope.DELETE}
     listed = run("key", "list", "me").output
     assert key not in listed
-    key_id, last_four, scopes, *_, label = listed.split()
-    assert (last_four, scopes, label) == (f"…{key[-4:]}", "delete,read", "ci")
+    key_id, last_four, scopes, folder, *_, label = listed.split()
+    assert (last_four, scopes, folder, label) == (f"…{key[-4:]}", "delete,read", "/backup", "ci")
     assert run("key", "revoke", "me", key_id).output == f"{key_id} is revoked\n"
     with pytest.raises(Unauthenticated):
         Credentials(store).by_key(key)
     assert run("key", "revoke", "me", key_id).code == 2
+
+
+def test_a_key_is_rotated(run: Run, store: Store, user: Account) -> None:
+    """An operator could not replace a key, or only with a gap."""
+    first = run("key", "issue", "me", "--name", "ci", "--folder", "/backup").output.strip()
+    key_id = run("key", "list", "me").output.split()[0]
+    second = run("key", "rotate", "me", key_id, "--overlap", "1h").output.strip()
+    judge = Credentials(store)
+    assert judge.by_key(first).folder == judge.by_key(second).folder == "/backup"
+    refused = run("key", "rotate", "me", key_id)
+    assert (refused.code, "another key has taken the place of this one" in refused.errors) == (2, True)
+    new_id = next(line for line in run("key", "list", "me").output.splitlines() if key_id not in line).split()[0]
+    assert run("key", "rotate", "me", new_id, "--overlap", "8d").code == 2
+    third = run("key", "rotate", "me", new_id).output.strip()
+    assert judge.by_key(third).folder == "/backup"
+    with pytest.raises(Unauthenticated):
+        judge.by_key(second)
 
 
 @pytest.mark.parametrize(
@@ -207,6 +226,10 @@ def test_a_key_is_issued_listed_and_revoked(run: Run, store: Store, user: Accoun
             ["key", "issue", "me", "--name", "x", "--expires", "soon"],
             "'soon' is not a time like 0, 90s, 30m, 24h or 30d",
         ),
+        (["key", "issue", "me", "--name", "x", "--folder", "backup"], "blobstore: a folder starts with '/'"),
+        (["key", "issue", "me", "--name", "x", "--folder", "/a", "--scopes", "admin"], "blobstore: "),
+        (["key", "rotate", "me", "nosuchid"], "blobstore: there is no such API key"),
+        (["key", "rotate", "nobody", "nosuchid"], "blobstore: there is no user 'nobody'"),
         (["key", "list", "nobody"], "blobstore: there is no user 'nobody'"),
         (["upkeep", "sweep", "--grace", "-1h"], "is not a time"),
         (["upkeep", "vacuum"], "No such command"),

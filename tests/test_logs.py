@@ -20,8 +20,10 @@ from tests.live import Service, service
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    """LOG_FILE."""
-    return tmp_path / "blobstore.log"
+    """LOG_FILE, in a folder of its own."""
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    return folder / "blobstore.log"
 
 
 @pytest.fixture
@@ -109,3 +111,24 @@ def test_an_error_of_ours_has_its_trace(store: Store, database_url: str, log: Pa
     (line,) = [line for line in lines(log) if line["event"] == "unexpected error"]
     assert line["request_id"] == request_id
     assert "unknown action 'oops'" in line["exception"]
+
+
+def test_a_log_that_takes_nothing_stops_nobody(store: Store, database_url: str) -> None:
+    """A full disk under LOG_FILE would stop every request, and the master with them."""
+    accounts.add(store, "me", PASSWORD)
+    with service(store.settings.data, database_url, LOG_FILE="/dev/full", workers=2) as live, live.http("me") as client:
+        assert client.put("/upload/x", content=b"12345").status_code == 201
+        assert client.get("/nowhere").status_code == 404
+        assert client.get("/api/v1/me").status_code == 200
+    assert live.process.returncode == 0
+
+
+def test_a_log_that_cannot_be_opened_anew_is_kept(live: Service, log: Path) -> None:
+    """When there is no room for a new file, logrotate's signal would end the service."""
+    log.parent.rename(log.parent.with_name("moved"))
+    live.process.send_signal(signal.SIGUSR1)
+    moved = log.parent.with_name("moved") / log.name
+    until(lambda: "usr1" in moved.read_text())
+    with live.http() as client:
+        assert client.get("/health", headers={"X-Request-ID": "after"}).status_code == 200
+    assert line_of(moved, "after")["status"] == 200

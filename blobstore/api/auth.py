@@ -12,6 +12,7 @@ from base64 import b64decode
 from flask import request
 
 from blobstore.addresses import network
+from blobstore.api import allowances
 from blobstore.api.context import parts, store
 from blobstore.core import gate
 from blobstore.core.gate import Caller, Scope
@@ -19,10 +20,18 @@ from blobstore.errors import NotFound, Unauthenticated
 
 
 def anybody() -> Caller | None:
-    """Who asks; None without credentials. Raises Unauthenticated, TooManyAttempts."""
+    """Who asks; None without credentials. Raises Unauthenticated, TooManyAttempts, TooManyRequests."""
     header = request.headers.get("Authorization")
-    if header is None:
-        return None
+    try:
+        caller = None if header is None else _verified(header)
+    except Unauthenticated:
+        allowances.spend(None, client_address)
+        raise
+    allowances.spend(caller, client_address)
+    return caller
+
+
+def _verified(header: str) -> Caller:
     scheme, _, rest = header.partition(" ")
     caller = _by_scheme(scheme.lower(), rest.strip())
     request.environ["blobstore.user"] = caller.name
@@ -30,7 +39,19 @@ def anybody() -> Caller | None:
 
 
 def somebody(scope: Scope) -> Caller:
-    """Who asks, proven to have `scope`. Raises Unauthenticated, InsufficientScope, TooManyAttempts."""
+    """Who asks, proven to have `scope` for the whole account.
+
+    Raises Unauthenticated, InsufficientScope, TooManyAttempts, TooManyRequests, and OutsideFolder for a key of one
+    folder.
+    """
+    return gate.require_account(owner(scope))
+
+
+def owner(scope: Scope) -> Caller:
+    """Who asks about files of his, proven to have `scope`; perhaps only for one folder.
+
+    Raises Unauthenticated, InsufficientScope, TooManyAttempts, TooManyRequests.
+    """
     return gate.require(anybody(), scope)
 
 

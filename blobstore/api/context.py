@@ -8,6 +8,7 @@ from typing import cast
 from flask import current_app, request
 
 from blobstore.api.body import WholeBodies
+from blobstore.core.allowances import Allowances
 from blobstore.core.counters import DownloadCounters
 from blobstore.core.credentials import Credentials
 from blobstore.core.health import Readiness
@@ -21,6 +22,7 @@ class Parts:
     store: Store
     credentials: Credentials
     readiness: Readiness
+    allowances: Allowances
     downloads: DownloadCounters = field(default_factory=DownloadCounters)
     whole_bodies: WholeBodies = field(default_factory=WholeBodies)
 

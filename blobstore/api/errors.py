@@ -26,6 +26,7 @@ STATUS: dict[type[BlobstoreError], int] = {
     errors.Conflict: 409,
     errors.LimitExceeded: 413,
     errors.TooManyAttempts: 429,
+    errors.TooManyRequests: 429,
     errors.TooManyBodies: 429,
     errors.TooSlow: 408,
     errors.Unavailable: 503,
@@ -68,6 +69,7 @@ def problem(status: int, code: str, detail: str, **members: Any) -> Response:
 def register(app: Flask) -> None:
     """Make every error of this application a problem document."""
     app.register_error_handler(BlobstoreError, _of_domain)
+    app.register_error_handler(MemoryError, _out_of_memory)
     app.register_error_handler(HTTPException, _of_framework)
     app.register_error_handler(Exception, _unexpected)
 
@@ -100,6 +102,10 @@ def _of_framework(error: HTTPException) -> Response:
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
     return response
+
+
+def _out_of_memory(_error: MemoryError) -> Response:
+    return _of_domain(errors.Busy("no memory is left for this request"))
 
 
 def _unexpected(error: Exception) -> Response:

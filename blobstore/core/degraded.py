@@ -51,8 +51,6 @@ def _degrade(store: Store, error: StorageFull | StorageUnavailable) -> None:
         condition.pause_seconds = FIRST_PAUSE_SECONDS
         condition.probe_at = monotonic() + FIRST_PAUSE_SECONDS
     condition.trouble = error
-    # Another disk may stand at this place when it comes back, or none.
-    condition.confirmed = False
 
 
 def recover(store: Store) -> None:

@@ -11,7 +11,7 @@ from threading import Lock
 from time import monotonic
 
 from blobstore.core import degraded, rounds
-from blobstore.core.identity import confirm_anew
+from blobstore.core.identity import confirm
 from blobstore.core.rounds import Round
 from blobstore.core.store import Store
 from blobstore.database import is_current
@@ -73,7 +73,7 @@ def _of_database(store: Store) -> list[Problem]:
     try:
         if not is_current(store.database):
             return [Problem("schema_outdated", "the database needs `blobstore db upgrade`")]
-        confirm_anew(store)
+        confirm(store)
     except BlobstoreError as error:
         return [Problem(error.code, error.detail)]
     return []

@@ -2,7 +2,8 @@
 
 A disk that is not mounted leaves an empty folder in its place. Uploads would be acknowledged that vanish under the
 mount later, and every blob that is asked for would be taken for damaged. So the database keeps the identity of the
-first storage that it saw, and no other one is written to, swept, or believed to have lost anything.
+first storage that it saw, and no other one is written to, swept, or believed to have lost anything; also not when the
+disk goes away while the service runs, and another process makes a new store in its place.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from sqlalchemy import text
 
 from blobstore.core.store import Store
 from blobstore.errors import StorageUnavailable
-from blobstore.offload import offload
 
 _KNOW = text("INSERT INTO storages (backend, identity) VALUES ('disk', :identity) ON CONFLICT (backend) DO NOTHING")
 _ACCEPT = text("""
@@ -22,34 +22,17 @@ _KNOWN = text("SELECT identity FROM storages WHERE backend = 'disk'")
 
 
 def confirm(store: Store) -> None:
-    """Raise StorageUnavailable for another storage than the database's; asked once in a process, and after trouble."""
-    if not store.condition.confirmed:
-        confirm_anew(store)
-
-
-def confirm_anew(store: Store) -> None:
-    """The same, asked now: a disk may have gone since, and an empty folder be in its place."""
-    try:
-        identity = offload(store.storage.identity)
-        if identity is not None and _known(store, identity) != identity:
-            raise StorageUnavailable(
-                "this is not the storage that the database knows: is its disk mounted? "
-                "(if it is the right one, after a restore: `blobstore storage accept`)"
-            )
-    except StorageUnavailable:
-        store.condition.confirmed = False
-        raise
-    store.condition.confirmed = True
-
-
-def _known(store: Store, identity: str) -> str | None:
-    """The identity that the database has; the given one when it had none."""
-    with store.database.transaction() as session:
-        known: str | None = session.scalar(_KNOWN)
-        if known is None:
+    """Raise StorageUnavailable for another storage than the database's, which is asked once in a process."""
+    identity = store.storage.identity()
+    if identity is not None and identity not in store.confirmed:
+        with store.database.transaction() as session:
             session.execute(_KNOW, {"identity": identity})
-            known = session.scalar(_KNOWN)
-    return known
+            if session.scalar(_KNOWN) != identity:
+                raise StorageUnavailable(
+                    "this is not the storage that the database knows: is its disk mounted? "
+                    "(if it is the right one, after a restore: `blobstore storage accept`)"
+                )
+        store.confirmed.add(identity)
 
 
 def accept(store: Store) -> str | None:

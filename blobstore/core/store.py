@@ -12,12 +12,10 @@ from blobstore.storage import Storage
 
 @dataclass
 class Condition:
-    """What this worker knows of the storage."""
+    """Whether this worker may write to the storage. Kept by core/degraded.py."""
 
-    confirmed: bool = False
-    """Set by core/identity.py, once the storage is known to be the database's."""
     trouble: StorageFull | StorageUnavailable | None = None
-    """Why the store is degraded; None: it is not. Kept with the next two by core/degraded.py."""
+    """Why the store is degraded; None: it is not."""
     probe_at: float = 0.0
     """When to probe next, by the monotonic clock."""
     pause_seconds: float = 0.0
@@ -32,3 +30,5 @@ class Store:
     database: Database
     storage: Storage
     condition: Condition = field(default_factory=Condition)
+    confirmed: set[str] = field(default_factory=set)
+    """What core/identity.py has found to be the database's storage."""

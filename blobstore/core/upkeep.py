@@ -189,7 +189,10 @@ def published(store: Store) -> Iterator[Published]:
 
 
 def verify(store: Store, progress: Progress = silent) -> Iterator[Damage]:
-    """Read and hash every published blob; yield each that is damaged, which is no longer served from then on."""
+    """Read and hash every published blob; yield each that is damaged, which is no longer served from then on.
+
+    Raises StorageUnavailable.
+    """
     confirm(store)
     for blob in published(store):
         found = hash_blob(store, blob.location, progress)
@@ -198,7 +201,12 @@ def verify(store: Store, progress: Progress = silent) -> Iterator[Damage]:
 
 
 def _judge(store: Store, blob: Published, *, whole: bool) -> bool:
-    """Note what was found; True when the blob is damaged and nobody has published it anew meanwhile."""
+    """Note what was found; True when the blob is damaged and nobody has published it anew meanwhile.
+
+    Raises StorageUnavailable when it is the whole storage that went away.
+    """
+    if not whole:
+        confirm(store)
     note = blobs.verified if whole else blobs.damage
     with store.database.transaction() as session:
         return bool(note(session, blob.digest, blob.location, blob.published_at))

@@ -8,14 +8,14 @@
     │   └── UnsupportedMediaType  UnsupportedContentEncoding
     ├── Unauthenticated          no credentials, or credentials that do not verify
     ├── Forbidden                known, but not allowed
-    │   └── InsufficientScope  CrossSite  BadSignature  PasswordRequired
+    │   └── InsufficientScope  OutsideFolder  CrossSite  BadSignature  PasswordRequired
     ├── NotFound                 not there, or not the caller's to see
     ├── Conflict
     │   ├── DigestMismatch
-    │   └── AlreadyExists  LastAdmin
+    │   └── AlreadyExists  AlreadyRotated  LastAdmin
     ├── LimitExceeded            the caller's own limit
     │   ├── FileTooLarge  QuotaExceeded  BodyTooLarge  FormTooLarge
-    │   └── TooManyAttempts  TooManyBodies  TooSlow
+    │   └── TooManyAttempts  TooManyRequests  TooManyBodies  TooSlow
     └── Unavailable              our side; a retry is safe
         ├── Busy  DatabaseUnavailable  StorageUnavailable  ContentDamaged  UploadLost
         └── StorageFull
@@ -51,6 +51,7 @@ from blobstore.errors.invalid import (
 )
 from blobstore.errors.refused import (
     AlreadyExists,
+    AlreadyRotated,
     BadSignature,
     BodyTooLarge,
     Conflict,
@@ -63,10 +64,12 @@ from blobstore.errors.refused import (
     LastAdmin,
     LimitExceeded,
     NotFound,
+    OutsideFolder,
     PasswordRequired,
     QuotaExceeded,
     TooManyAttempts,
     TooManyBodies,
+    TooManyRequests,
     TooSlow,
     Unauthenticated,
 )
@@ -83,6 +86,7 @@ from blobstore.errors.trouble import (
 
 __all__ = [
     "AlreadyExists",
+    "AlreadyRotated",
     "BadBase64",
     "BadChunk",
     "BadCursor",
@@ -116,6 +120,7 @@ __all__ = [
     "LimitExceeded",
     "MissingFile",
     "NotFound",
+    "OutsideFolder",
     "PasswordRequired",
     "QuotaExceeded",
     "StorageFull",
@@ -123,6 +128,7 @@ __all__ = [
     "TooManyAttempts",
     "TooManyBodies",
     "TooManyFiles",
+    "TooManyRequests",
     "TooSlow",
     "Unauthenticated",
     "Unavailable",

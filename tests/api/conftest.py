@@ -40,3 +40,9 @@ def settings(database_url: str, data: Path, given: dict[str, str]) -> Settings:
 def other(app: Flask, store: Store) -> FlaskClient:
     """A client that sends the Basic credentials of a second user, `other`, who has no limit."""
     return signed_in(app, accounts.add(store, "other", PASSWORD).name)
+
+
+@pytest.fixture
+def chief(app: Flask, store: Store) -> FlaskClient:
+    """A client of an admin."""
+    return signed_in(app, accounts.add(store, "chief", PASSWORD, admin=True).name)

@@ -40,6 +40,7 @@ SCOPES = {
     ("GET", "/api/v1/keys"): "read",
     ("POST", "/api/v1/keys"): "write",
     ("DELETE", "/api/v1/keys/<id:key_id>"): "write",
+    ("POST", "/api/v1/keys/<id:key_id>/rotate"): "write",
     ("GET", "/api/v1/me"): "read",
     ("GET", "/api/v1/me/quota"): "read",
     ("DELETE", "/api/v1/me"): "delete",
@@ -59,6 +60,7 @@ NOT_BY_KEY = {
     ("GET", "/api/v1/auth/sessions"),
     ("DELETE", "/api/v1/auth/sessions/<id:session_id>"),
     ("DELETE", "/api/v1/keys/<id:key_id>"),
+    ("POST", "/api/v1/keys/<id:key_id>/rotate"),
 }
 """Those that an API key may not ask, whatever its scopes."""
 FILLED = {"digest": "0" * 64, "_ext": "png"}

@@ -24,12 +24,13 @@ WIRE = {
     "missing_file": 400, "too_many_files": 400, "incomplete_body": 400, "bad_chunk": 400, "unknown_field": 422,
     "length_required": 411, "unsupported_transfer_coding": 501, "unsupported_media_type": 415,
     "unsupported_content_encoding": 415, "invalid_credentials": 401, "forbidden": 403, "cross_site": 403,
-    "insufficient_scope": 403, "password_required": 403, "bad_signature": 403, "not_found": 404, "conflict": 409,
-    "digest_mismatch": 409, "already_exists": 409, "last_admin": 409,
+    "insufficient_scope": 403, "outside_folder": 403, "password_required": 403, "bad_signature": 403,
+    "not_found": 404, "conflict": 409, "digest_mismatch": 409, "already_exists": 409, "already_rotated": 409,
+    "last_admin": 409,
     "limit_exceeded": 413, "file_too_large": 413, "quota_exceeded": 413, "body_too_large": 413,
-    "form_too_large": 413, "too_many_attempts": 429, "too_many_bodies": 429, "too_slow": 408, "unavailable": 503,
-    "busy": 503, "database_unavailable": 503, "storage_unavailable": 503, "content_damaged": 503, "upload_lost": 503,
-    "storage_full": 507,
+    "form_too_large": 413, "too_many_attempts": 429, "too_many_requests": 429, "too_many_bodies": 429,
+    "too_slow": 408, "unavailable": 503, "busy": 503, "database_unavailable": 503, "storage_unavailable": 503,
+    "content_damaged": 503, "upload_lost": 503, "storage_full": 507,
 }  # fmt: skip
 """What clients depend on: each code and its status."""
 
@@ -122,6 +123,14 @@ def test_every_error_that_passes_says_when_to_come_back() -> None:
     assert {one.status.value for one in told if one.retry_after_seconds} == {
         one.status.value for one in told if one.status in (429, 503, 507)
     }
+
+
+def test_a_lack_of_memory_is_answered(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that is too much for the memory that is left would be called an error of ours, not to be repeated."""
+    monkeypatch.setattr(files, "page", lambda *_, **__: bytearray(1 << 62))
+    answer = client.get("/api/v1/files")
+    problem(answer, 503, "busy")
+    assert answer.headers["Retry-After"] == "2"
 
 
 def test_the_request_id(client: FlaskClient, anybody: FlaskClient) -> None:

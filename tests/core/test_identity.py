@@ -47,6 +47,20 @@ def test_a_store_that_is_not_mounted_is_left_alone(
     assert download.read(store, download.find(store, me, digest), 0, 1).whole() == b"x"
 
 
+def test_a_store_that_is_unmounted_is_missed(store: Store, me: Caller, settings: Settings, tmp_path: Path) -> None:
+    """Upkeep finds the mount point empty and makes a store there; workers that run would store what then vanishes."""
+    upload.upload(store, me, [b"x"], {})
+    settings.store.rename(tmp_path / "elsewhere")
+    with pytest.raises(StorageUnavailable):
+        upload.upload(store, me, [b"y"], {})
+    open_store(settings).database.dispose()
+    with pytest.raises(StorageUnavailable):
+        upload.upload(store, me, [b"y"], {})
+    settings.store.rename(tmp_path / "mistaken")
+    (tmp_path / "elsewhere").rename(settings.store)
+    assert upload.upload(store, me, [b"y"], {}).created
+
+
 def test_a_store_that_was_moved_is_known(store: Store, me: Caller, settings: Settings, tmp_path: Path) -> None:
     """A restored or moved store would be refused."""
     digest = upload.upload(store, me, [b"x"], {}).file.digest

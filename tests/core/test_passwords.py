@@ -41,6 +41,18 @@ assert verifier.verify(known, "wrong") is False
 print(answers.count(True), answers.count("busy"), most, len(ticks) > 100)
 """
 
+NO_MEMORY = """
+import resource, psutil
+from blobstore.core import passwords
+from blobstore.errors import Busy
+known = passwords.hash_password("password1")
+used = psutil.Process().memory_info().vms
+resource.setrlimit(resource.RLIMIT_AS, (used + (2 << 20), resource.RLIM_INFINITY))
+for call in (lambda: passwords.Verifier().verify(known, "password1"), lambda: passwords.hash_password("password1")):
+    try: print(call())
+    except Busy: print("busy")
+"""
+
 
 def test_a_hash_fits_its_password_only() -> None:
     """Nobody could log in, or anybody."""
@@ -69,3 +81,11 @@ def test_a_flood_of_logins_runs_one_at_a_time(tmp_path: Path) -> None:
         [sys.executable, "-c", FLOOD], check=False, capture_output=True, text=True, env=environment(tmp_path)
     )
     assert done.stdout.split() == ["9", "3", "1", "True"], done.stderr
+
+
+def test_without_memory_no_password_is_wrong(tmp_path: Path) -> None:
+    """When memory is short the right password would be refused, and after ten such logins the account locked."""
+    done = subprocess.run(
+        [sys.executable, "-c", NO_MEMORY], check=False, capture_output=True, text=True, env=environment(tmp_path)
+    )
+    assert done.stdout.split() == ["busy", "busy"], done.stderr
