@@ -17,6 +17,7 @@ from blobstore.api import (
     health,
     keys,
     me,
+    metrics,
     sessions,
     upload,
     web,
@@ -24,6 +25,7 @@ from blobstore.api import (
 from blobstore.api.context import Parts
 from blobstore.core.allowances import Allowances
 from blobstore.core.credentials import Credentials
+from blobstore.core.health import Readiness
 from blobstore.core.store import Store
 from blobstore.database import Database
 from blobstore.errors import Unavailable
@@ -42,6 +44,7 @@ BLUEPRINTS = (
     sessions.bp,
     admin.bp,
     health.bp,
+    metrics.bp,
 )
 
 
@@ -54,7 +57,7 @@ def create_app(settings: Settings, storage: Storage | None = None) -> Flask:
     store = open_store(settings, storage or _awaited_storage(settings))
     app = Flask("blobstore", template_folder="ui/templates", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    app.extensions["blobstore"] = Parts(store, Credentials(store), Allowances(store))
+    app.extensions["blobstore"] = Parts(store, Credentials(store), Readiness(store), Allowances(store))
     web.register(app, settings)
     errors.register(app)
     for blueprint in BLUEPRINTS:

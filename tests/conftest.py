@@ -28,6 +28,9 @@ PASSWORD, NEW_PASSWORD = "sesame-7f3c-open", "sesame-0b8e-shut"
 SECRET_KEY = "a test's own secret that is long enough 0123456789"
 leaks.record(PASSWORD, NEW_PASSWORD, SECRET_KEY)
 
+PATIENT = {"BLOBSTORE_DATABASE_TIMEOUT_SECONDS": "60"}
+"""Who waits for a lock that a test holds must not give up because the machine is slow."""
+
 WATCH = """
 import sys
 sys.stdin.read()
@@ -108,7 +111,7 @@ def libpq(url: str) -> str:
 def settings(database_url: str, tmp_path: Path) -> Settings:
     """Settings on an empty database and an empty data folder."""
     given = {"DATABASE_URL": database_url, "BLOBSTORE_DATA": str(tmp_path / "data"), "SECRET_KEY": SECRET_KEY}
-    return load(given, None)
+    return load(given | PATIENT, None)
 
 
 @pytest.fixture

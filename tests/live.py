@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,6 +44,11 @@ class Service:
     def connect(self) -> Client:
         """A raw connection."""
         return Client(self.port)
+
+
+def basic(name: str, password: str = PASSWORD) -> str:
+    """The value of an Authorization header, for raw connections."""
+    return "Basic " + b64encode(f"{name}:{password}".encode()).decode()
 
 
 @contextmanager

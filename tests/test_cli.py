@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -17,13 +18,13 @@ from flask.testing import FlaskClient
 
 from blobstore import __version__
 from blobstore.cli import main
-from blobstore.core import accounts, upload
+from blobstore.core import accounts, rounds, upload
 from blobstore.core.accounts import Account
 from blobstore.core.credentials import Credentials
 from blobstore.core.gate import ALL_SCOPES, Caller, Scope
 from blobstore.core.store import Store
 from blobstore.digest import Digest
-from blobstore.errors import Unauthenticated
+from blobstore.errors import StorageUnavailable, Unauthenticated
 from tests.children import query
 from tests.conftest import NEW_PASSWORD, PASSWORD, SECRET_KEY
 from tests.served import environment
@@ -284,6 +285,25 @@ def test_upkeep_says_what_it_did(run: Run, store: Store, user: Account) -> None:
     assert run("upkeep", "verify").output == "verified 1 blobs, 4 bytes: 0 damaged\n"
     assert run("storage", "status").output.startswith("1 blobs, 4 bytes (4 bytes)\n")
     assert path_of(store, kept).exists()
+
+
+@pytest.mark.unaudited
+def test_the_last_rounds_are_told(run: Run, store: Store, user: Account) -> None:
+    """An operator could not see that upkeep stopped long ago, or that it found damage."""
+    untouched = run("upkeep", "status").output.splitlines()
+    assert untouched == ["reap    never", "adopt   never", "sweep   never", "verify  never"]
+    path_of(store, put(store, user, b"whole")).unlink()
+    run("upkeep", "verify")
+    run("upkeep", "reap")
+    lines = run("upkeep", "status").output.splitlines()
+    assert re.fullmatch(r"reap    [0-9-]{10} [0-9:]{8} UTC, [0-9.]+ s: 0", lines[0])
+    assert lines[1] == "adopt   never"
+    assert lines[3].endswith(" s: 1 (5 bytes), 1 damaged")
+    told = [json.loads(line) for line in run("upkeep", "status", "--json").output.splitlines()]
+    assert [(one["job"], one["findings"]) for one in told] == [("reap", 0), ("verify", 1)]
+    with pytest.raises(StorageUnavailable), rounds.noted(store, "reap"):
+        raise StorageUnavailable("the server's disk refused (EIO)")
+    assert run("upkeep", "status").output.splitlines()[0].endswith("UTC: the server's disk refused (EIO)")
 
 
 @pytest.mark.unaudited

@@ -11,6 +11,7 @@ from blobstore.api.body import WholeBodies
 from blobstore.core.allowances import Allowances
 from blobstore.core.counters import DownloadCounters
 from blobstore.core.credentials import Credentials
+from blobstore.core.health import Readiness
 from blobstore.core.store import Store
 
 
@@ -20,6 +21,7 @@ class Parts:
 
     store: Store
     credentials: Credentials
+    readiness: Readiness
     allowances: Allowances
     downloads: DownloadCounters = field(default_factory=DownloadCounters)
     whole_bodies: WholeBodies = field(default_factory=WholeBodies)

@@ -87,6 +87,7 @@ def register(app: Flask, settings: Settings) -> None:
     def _before() -> Response | None:
         given = request.headers.get("X-Request-ID", "")
         request.environ["blobstore.request_id"] = given if _SANE_ID.fullmatch(given) else secrets.token_hex(8)
+        request.environ["blobstore.route"] = request.url_rule.rule if request.url_rule else "none"
         _check_host(hosts)
         _check_path()
         if request.method not in SAFE_METHODS:

@@ -74,7 +74,7 @@ class Credentials:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._limiter = Limiter(store.database)
-        self._verifier = Verifier()
+        self.verifier = Verifier()
         self._secret = secrets.token_bytes(32)
         self._memory: OrderedDict[bytes, _Remembered] = OrderedDict()
         self._turns: dict[bytes, _Turn] = {}
@@ -156,7 +156,7 @@ class Credentials:
         if remembered:
             return False
         try:
-            fits = self._verifier.verify(password_hash, password)
+            fits = self.verifier.verify(password_hash, password)
         except BaseException:
             self._give_back(*who)
             raise

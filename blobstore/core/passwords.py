@@ -52,7 +52,13 @@ class Verifier:
 
     def __init__(self, waiting: int = 8) -> None:
         self._running = BoundedSemaphore(1)
-        self._places = BoundedSemaphore(1 + waiting)
+        self._most = 1 + waiting
+        self._places = BoundedSemaphore(self._most)
+
+    @property
+    def under_way(self) -> int:
+        """How many passwords are being hashed, or wait for it."""
+        return int(self._most - self._places.counter)
 
     def verify(self, password_hash: str, password: str) -> bool:
         """Whether the password has that hash. Raises Busy when too many wait already, and without the memory for it."""

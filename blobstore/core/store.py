@@ -5,8 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from blobstore.database import Database
+from blobstore.errors import StorageFull, StorageUnavailable
 from blobstore.settings import Settings
 from blobstore.storage import Storage
+
+
+@dataclass
+class Condition:
+    """Whether this worker may write to the storage. Kept by core/degraded.py."""
+
+    trouble: StorageFull | StorageUnavailable | None = None
+    """Why the store is degraded; None: it is not."""
+    probe_at: float = 0.0
+    """When to probe next, by the monotonic clock."""
+    pause_seconds: float = 0.0
+    """How long to wait after that probe, if it fails."""
 
 
 @dataclass(frozen=True)
@@ -16,5 +29,6 @@ class Store:
     settings: Settings
     database: Database
     storage: Storage
+    condition: Condition = field(default_factory=Condition)
     confirmed: set[str] = field(default_factory=set)
     """What core/identity.py has found to be the database's storage."""

@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from blobstore.core import blobs, files, quota
+from blobstore.core import blobs, degraded, files, quota
 from blobstore.core.delete import Which, remove
 from blobstore.core.files import Changes, StoredFile
 from blobstore.core.gate import Caller, check_folder, reader_id
 from blobstore.core.ids import random_base62
 from blobstore.core.receive import Announced, Received, check_room, receive
 from blobstore.core.store import Store
-from blobstore.database import CommitUnknown, retrying
+from blobstore.database import CommitStalled, CommitUnknown, DatabaseStalled, retrying
 from blobstore.digest import Digest
 from blobstore.errors import BlobstoreError, NotFound, UploadLost
 from blobstore.failpoints import failpoint
@@ -84,6 +84,8 @@ def keep(store: Store, caller: Caller, received: Received, given: Changes) -> Ou
     try:
         twin = upload.reserve()
         return Outcome(twin, created=False) if twin else upload.finish()
+    except CommitStalled:
+        raise
     except CommitUnknown:
         return upload.resolve()
 
@@ -142,10 +144,12 @@ class _Upload:
         """Publish and record. After a failure that is no crash our own row goes by the ordinary delete."""
         try:
             failpoint("reserved")
-            location = offload(self.received.staged.publish, self.digest)
+            with degraded.watched(self.store):
+                location = offload(self.received.staged.publish, self.digest)
             failpoint("before_record")
             outcome = self.record(location)
-        except CommitUnknown:
+        except (CommitUnknown, DatabaseStalled):
+            # Our row is the reaper's: the client has waited long enough.
             raise
         except BaseException:
             with suppress(BlobstoreError):

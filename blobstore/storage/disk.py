@@ -27,7 +27,7 @@ from uuid import uuid4
 
 from blobstore.digest import Digest
 from blobstore.errors import BlobMissing
-from blobstore.storage.staging import DiskStaged, open_folder, trouble
+from blobstore.storage.staging import DiskStaged, open_folder, probe, trouble
 
 SHARDS = tuple(f"{number:02x}" for number in range(256))
 IDENTITY = "identity"
@@ -141,6 +141,11 @@ class Disk:
         with trouble():
             found = os.statvfs(self._root)
         return found.f_bavail * found.f_frsize
+
+    def probe(self) -> None:
+        """Write, sync and remove a file in the staging folder. Raises StorageFull, StorageUnavailable."""
+        with trouble():
+            probe(self._tmp)
 
     def identity(self) -> str:
         """What the folder was called when it was made. Raises StorageUnavailable."""

@@ -12,7 +12,7 @@ from blobstore.core import accounts
 from blobstore.core.store import Store
 from blobstore.environment import load
 from blobstore.settings import Settings
-from tests.conftest import PASSWORD, SECRET_KEY, signed_in
+from tests.conftest import PASSWORD, PATIENT, SECRET_KEY, signed_in
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +33,7 @@ def settings(database_url: str, data: Path, given: dict[str, str]) -> Settings:
     for blob in data.glob("store/??/*"):
         blob.unlink()
     fixed = {"DATABASE_URL": database_url, "BLOBSTORE_DATA": str(data), "SECRET_KEY": SECRET_KEY}
-    return load({**fixed, **given}, None)
+    return load({**fixed, **PATIENT, **given}, None)
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from blobstore.core.store import Store
 from tests.api.wire import problem, stored
 from tests.conftest import NEW_PASSWORD, PASSWORD, signed_in
 
-OPEN = {"docs", "health"}
-"""Blueprints that never ask who is there."""
+OPEN = {"docs", "health", "metrics"}
+"""Blueprints that never ask who is there; `metrics` has a token of its own."""
 LOGGED_OUT = {("POST", "/api/v1/auth/login"), ("POST", "/api/v1/auth/password/reset")}
 """Routes that bring a proof of their own in the body."""
 READERS = {("GET", "/<digest:digest>"), ("GET", "/s/<id:file_id>"), ("GET", "/api/v1/files/<id:file_id>/download")}

@@ -12,7 +12,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 import blobstore
-from blobstore import errors
+from blobstore import errors, refusals
 from blobstore.api.errors import STATUS, status_of
 from blobstore.core import files
 from blobstore.errors import BlobstoreError
@@ -109,6 +109,20 @@ def test_an_error_of_ours_names_when_to_come_back(client: FlaskClient, monkeypat
         answer = client.get("/api/v1/files")
         problem(answer, WIRE[kind.code], kind.code)
         assert answer.headers["Retry-After"] == seconds
+
+
+def test_every_error_that_passes_says_when_to_come_back() -> None:
+    """Clients would hammer a service that is in trouble, each at a pace of its own."""
+    passing = [kind for kind in kinds() if status_of(kind) in (429, 503, 507)]
+    assert len(passing) > 8
+    # What is not set on the class is given to each.
+    assert {kind for kind in passing if not hasattr(kind, "retry_after_seconds")} == {errors.TooManyAttempts}
+    assert errors.TooManyAttempts(7).retry_after_seconds == 7
+    told = [one for one in vars(refusals).values() if isinstance(one, refusals.Refusal)]
+    told += [refusals.refusal_of(errors.TooManyBodies("too many"))]
+    assert {one.status.value for one in told if one.retry_after_seconds} == {
+        one.status.value for one in told if one.status in (429, 503, 507)
+    }
 
 
 def test_a_lack_of_memory_is_answered(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:

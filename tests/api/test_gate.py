@@ -20,7 +20,7 @@ from tests.api.gate import CALLERS, NAME, SECRET, Route, Table, World, findings,
 from tests.api.wire import sha256
 from tests.conftest import PASSWORD
 
-EVERYBODY = "IIIIIIIIII"
+EVERYBODY, NOBODY = "IIIIIIIIII", "NNNNNNNNNN"
 READ_PRIVATE, READ_BY_HASH = "NNIINIFAAN", "NNIININAAN"
 OWN_READ, OWN_WRITE = "AIIIIIFAAI", "AIIIIFIAAI"
 ACCOUNT_READ, ACCOUNT_WRITE, ACCOUNT_IN_PERSON = "AIIIIIFAAF", "AIIIIFIAAF", "AIIIIFFAAF"
@@ -34,6 +34,7 @@ ROWS = {
     "GET HEAD /openapi.json": EVERYBODY,
     "GET HEAD /health": EVERYBODY,
     "GET HEAD /health/ready": EVERYBODY,
+    "GET HEAD /metrics": NOBODY,
     "GET HEAD /<digest:digest>": READ_BY_HASH,
     "GET HEAD /<digest:digest>.<ext:_ext>": READ_BY_HASH,
     "GET HEAD /<digest:digest>/<name>": READ_BY_HASH,

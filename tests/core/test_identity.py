@@ -39,7 +39,8 @@ def test_a_store_that_is_not_mounted_is_left_alone(
             work(empty, NOW)
     with pytest.raises(StorageUnavailable):
         list(upkeep.verify(empty))
-    assert "mounted" in health.readiness(empty)[0]
+    (problem,) = health.Readiness(empty).problems()
+    assert (problem.code, "mounted" in problem.detail) == ("storage_unavailable", True)
     empty.database.dispose()
     settings.store.rename(tmp_path / "mistaken")
     (tmp_path / "elsewhere").rename(settings.store)
@@ -66,7 +67,7 @@ def test_a_store_that_was_moved_is_known(store: Store, me: Caller, settings: Set
     settings.store.rename(tmp_path / "store")
     moved = open_store(settings.model_copy(update={"data": tmp_path}))
     assert download.read(moved, download.find(moved, me, digest), 0, 1).whole() == b"x"
-    assert health.readiness(moved) == []
+    assert health.Readiness(moved).problems() == []
     moved.database.dispose()
     (tmp_path / "store").rename(settings.store)
 

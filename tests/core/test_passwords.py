@@ -49,7 +49,8 @@ from blobstore.errors import Busy
 known = passwords.hash_password("sesame-7f3c-open")
 used = psutil.Process().memory_info().vms
 resource.setrlimit(resource.RLIMIT_AS, (used + (2 << 20), resource.RLIM_INFINITY))
-for call in (lambda: passwords.Verifier().verify(known, "sesame-7f3c-open"), lambda: passwords.hash_password("sesame-7f3c-open")):
+verify, make = passwords.Verifier().verify, passwords.hash_password
+for call in (lambda: verify(known, "sesame-7f3c-open"), lambda: make("sesame-7f3c-open")):
     try: print(call())
     except Busy: print("busy")
 """

@@ -5,7 +5,7 @@ While strace lets the calls of the worker fail:
     an upload in any form is answered with 503, is not visible, and costs nothing
     no descriptor whose fsync failed is synced again
     what was acknowledged is served, and can be deleted
-    the same worker takes the same upload when the disk works again
+    the same worker takes the same upload by itself when the disk works again
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ class Trouble:
             assert place.delete(doomed).status == 200
         if inject:
             harm.lost |= set(synced_again(self._log))
+        place.recover()
         for form, content in contents.items():
             assert place.upload(content, form).status == 201
         assert [worker.pid for worker in place.workers()] == [self._worker.pid]

@@ -4,7 +4,7 @@ In each round uploads come until they are refused; and while the disk is full:
 
     an upload in any form is answered with 507, also several at once that do not all fit
     whatever was acknowledged is served, and can be deleted
-    a sweep makes room, and the same workers take uploads again
+    a sweep makes room, and the same workers take uploads again by themselves
 """
 
 from __future__ import annotations
@@ -91,6 +91,7 @@ class Rounds:
         for content in list(place.kept.values())[:3]:
             assert place.delete(content).status == 200
         self.sweep()
+        place.recover()
         with ThreadPoolExecutor(AT_ONCE) as pool:
             replies = list(pool.map(partial(place.upload, form="chunked"), [self.content() for _ in range(AT_ONCE)]))
         assert {reply.status for reply in replies} == {201, 507}
@@ -98,6 +99,7 @@ class Rounds:
         for content in list(place.kept.values()):
             assert place.delete(content).status == 200
         self.sweep()
+        place.recover()
         for form in FORMS:
             assert place.upload(self.content(), form).status == 201
         harm |= place.look_after_upkeep()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -17,10 +18,12 @@ import psycopg2
 
 from blobstore import embedded
 from blobstore.app import open_store
+from blobstore.background import COUNT_SECONDS
 from blobstore.core.store import Store
 from blobstore.database import upgrade
 from blobstore.environment import load
 from blobstore.serve import APPLICATION
+from tests.children import until
 from tests.conftest import EMPTY, SECRET_KEY, libpq
 from tests.crash.judging import Harm
 from tests.live import Service, service
@@ -30,6 +33,7 @@ from tests.storage.contract import digest_of
 
 BOUNDARY = "a-boundary"
 HANG_SECONDS = 60
+TOKEN = "an operator's own token that is long enough 0123456789"
 
 
 @contextmanager
@@ -130,6 +134,14 @@ class Place:
             del self.kept[digest_of(content).hex]
         return reply
 
+    def recover(self) -> None:
+        """Wait until every worker takes uploads again; nobody may upload meanwhile."""
+        # What a worker shows of itself is so old at most.
+        time.sleep(2 * COUNT_SECONDS)
+        until(
+            lambda: b"\nblobstore_degraded 0.0\n" in self.ask("GET", "/metrics", Authorization=f"Bearer {TOKEN}").body
+        )
+
     def used_bytes(self) -> int:
         """What the user is charged."""
         return int(json.loads(self.ask("GET", "/api/v1/me/quota").body)["used"])
@@ -165,7 +177,7 @@ def serving(folder: Path, url: str, *, application: str = APPLICATION, **setting
     given = {"DATABASE_URL": emptied(url), "BLOBSTORE_DATA": str(folder), "SECRET_KEY": SECRET_KEY}
     store = open_store(load(given, None))
     user = login(store, folder.name)
-    chosen = {**PATIENT, "default_visibility": "private", **settings}
+    chosen = {**PATIENT, "default_visibility": "private", "metrics_token": TOKEN, **settings}
     try:
         with service(folder, url, application=application, **chosen) as running:
             yield Place(running, store, user)

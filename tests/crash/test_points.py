@@ -22,8 +22,8 @@ UPLOADS = {
     "damaged": ("reserved", "after_link", "before_record", "recorded"),
     "again": ("blob_locked",),
 }
-ELSEWHERE = {"before_reply"}
-"""Points that only a request passes: test_service.py."""
+ELSEWHERE = {"before_reply", "probing"}
+"""Points that only a service passes: test_service.py, ../test_background.py."""
 
 
 @pytest.fixture(scope="module")
