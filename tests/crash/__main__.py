@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from bench.report import host
-from tests.crash import broken_disk, full_disk, kills, storage_errors
+from tests.crash import bit_rot, broken_disk, frozen, full_disk, kills, outages, restarts, storage_errors
 from tests.crash.power import power_cuts
 from tests.crash.table import LeftOut, Outcome, Scenario, table
 
@@ -29,6 +29,10 @@ SCENARIOS: dict[str, Scenario] = {
     "storage-errors": storage_errors.SCENARIO,
     "broken-disk": broken_disk.SCENARIO,
     "full-disk": full_disk.SCENARIO,
+    "outages": outages.SCENARIO,
+    "frozen": frozen.SCENARIO,
+    "restarts": restarts.SCENARIO,
+    "bit-rot": bit_rot.SCENARIO,
 }
 """By the names that `--only` takes, in the order in which they run."""
 

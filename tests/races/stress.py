@@ -26,7 +26,7 @@ from blobstore.environment import load
 from blobstore.errors import Unavailable
 from tests.conftest import SECRET_KEY
 from tests.live import Service, service
-from tests.races.clients import Client, Login, final_look, login
+from tests.races.clients import Client, Connection, Login, final_look, login
 from tests.races.history import History
 
 NOW = timedelta(0)
@@ -35,16 +35,29 @@ PATIENT = {"database_timeout_seconds": 60, "POOL_TIMEOUT": 60, "workers": 2, "gr
 
 
 class Hammer:
-    """So many clients, four to a user, and upkeep without any grace, until `stop`."""
+    """So many clients, four to a user, and upkeep without any grace, until `stop`.
 
-    def __init__(self, running: Service, store: Store, clients: int, seed: int = 0) -> None:
+    `connect(port, key)` makes their connections; `name` is how their users' names begin, who must be new.
+    """
+
+    def __init__(
+        self,
+        running: Service,
+        store: Store,
+        clients: int,
+        seed: int = 0,
+        *,
+        connect: Callable[[int, str], Connection] = Connection,
+        name: str = "user",
+    ) -> None:
         self._store = store
         self.history = History()
         self.stop = threading.Event()
-        self.users: list[Login] = [login(store, f"user{number}") for number in range(max(clients // 4, 1))]
+        self.users: list[Login] = [login(store, f"{name}{number}") for number in range(max(clients // 4, 1))]
+        owners = (self.users[number % len(self.users)] for number in range(clients))
         self._clients = [
-            Client(running.port, self.users[number % len(self.users)], self.history, self.stop, seed + number)
-            for number in range(clients)
+            Client(connect(running.port, owner.key), owner, self.history, self.stop, seed + number)
+            for number, owner in enumerate(owners)
         ]
         self._upkeep = threading.Thread(target=self._tidy)
         self.rounds = 0
