@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from bench.report import host
-from tests.crash import bit_rot, broken_disk, frozen, full_disk, kills, outages, restarts, storage_errors
+from tests.crash import backups, bit_rot, broken_disk, frozen, full_disk, kills, outages, restarts, storage_errors
 from tests.crash.power import power_cuts
 from tests.crash.table import LeftOut, Outcome, Scenario, table
 
@@ -33,6 +33,7 @@ SCENARIOS: dict[str, Scenario] = {
     "frozen": frozen.SCENARIO,
     "restarts": restarts.SCENARIO,
     "bit-rot": bit_rot.SCENARIO,
+    "backups": backups.SCENARIO,
 }
 """By the names that `--only` takes, in the order in which they run."""
 
