@@ -118,7 +118,7 @@ def back_up(place: Place, folder: Path, name: str, backup: Backup) -> Made:
     """A backup under clients."""
     hammer = Hammer(place.running, place.store, CLIENTS, name=name)
     with hammer.running(tidying=False), newcomers(place, name):
-        hammer.answered(200)
+        hammer.answered(100)
         kept, began = set(place.kept), History.now()
         backup(place, folder, hammer)
         ended = History.now()

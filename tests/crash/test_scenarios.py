@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from blobstore import embedded
+from blobstore.database import upgrade
 from tests.crash import backups, bit_rot, frozen, outages, restarts
 from tests.crash.places import postgresql
 from tests.crash.table import Outcome
@@ -39,8 +40,8 @@ def test_postgresql_stands_still(tmp_path: Path, way: frozen.Standstill) -> None
     """If this failed, whoever waits for PostgreSQL would wait for ever, or lose what he was promised."""
     data = tmp_path / "postgresql"
     with embedded.running(data, "18", durable=False) as url:
-        outages.upgrade(url)
-        all_pass(frozen.standstills(way, tmp_path / "service", url, data, 1, seconds=4))
+        upgrade(url)
+        all_pass(frozen.standstills(way, tmp_path / "service", url, data, 1, seconds=3))
 
 
 def test_a_reload_and_a_stop_cut_nobody(tmp_path: Path, url: str) -> None:
@@ -56,7 +57,7 @@ def test_a_stop_that_cuts_is_seen(tmp_path: Path, url: str) -> None:
 
 def test_rot_is_found_and_healed(tmp_path: Path) -> None:
     """If this failed, wrong bytes would be served under a hash that are known to be wrong; or nobody would look."""
-    all_pass(bit_rot.run(tmp_path, bit_rot.SCENARIO.quick))
+    all_pass(bit_rot.run(tmp_path, 6))
 
 
 def test_a_backup_under_clients_is_whole(tmp_path: Path, url: str) -> None:
