@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import pkgutil
@@ -110,12 +111,17 @@ def test_an_error_of_ours_names_when_to_come_back(client: FlaskClient, monkeypat
         assert answer.headers["Retry-After"] == seconds
 
 
-def test_a_lack_of_memory_is_answered(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request that is too much for the memory that is left would be called an error of ours, not to be repeated."""
-    monkeypatch.setattr(files, "page", lambda *_, **__: bytearray(1 << 62))
-    answer = client.get("/api/v1/files")
-    problem(answer, 503, "busy")
-    assert answer.headers["Retry-After"] == "2"
+def test_a_shortage_is_no_error_of_ours(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails only because of all the other requests would not be repeated."""
+
+    def opens_one_too_many(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    for lacks in (lambda *_, **__: bytearray(1 << 62), opens_one_too_many):
+        monkeypatch.setattr(files, "page", lacks)
+        answer = client.get("/api/v1/files")
+        problem(answer, 503, "busy")
+        assert answer.headers["Retry-After"] == "2"
 
 
 def test_the_request_id(client: FlaskClient, anybody: FlaskClient) -> None:
