@@ -15,15 +15,17 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from bench.report import host
-from tests.crash import broken_disk, full_disk, kills, storage_errors
+from tests.crash import broken_disk, full_disk, kills, scarcity, storage_errors, worker_kills
 from tests.crash.table import LeftOut, Outcome, Scenario, table
 
 POSTGRES = "18"
 SCENARIOS: dict[str, Scenario] = {
     "kills": kills.SCENARIO,
+    "worker-kills": worker_kills.SCENARIO,
     "storage-errors": storage_errors.SCENARIO,
     "broken-disk": broken_disk.SCENARIO,
     "full-disk": full_disk.SCENARIO,
+    "scarcity": scarcity.SCENARIO,
 }
 """By the names that `--only` takes, in the order in which they run."""
 
