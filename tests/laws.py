@@ -13,7 +13,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_ROUTE_STATEMENTS = 300, 40, 12
 
-GROUND = frozenset({"", "errors", "digest", "settings", "addresses", "failpoints", "offload", "folder", "unprivileged"})
+GROUND = frozenset(
+    {"", "errors", "digest", "settings", "addresses", "failpoints", "offload", "folder", "unprivileged", "shortage"}
+)
 BELOW = {
     "storage": GROUND | {"storage"},
     "models": frozenset({"models"}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import pkgutil
@@ -116,8 +117,9 @@ def test_every_error_that_passes_says_when_to_come_back() -> None:
     passing = [kind for kind in kinds() if status_of(kind) in (429, 503, 507)]
     assert len(passing) > 8
     # What is not set on the class is given to each.
-    assert {kind for kind in passing if not hasattr(kind, "retry_after_seconds")} == {errors.TooManyAttempts}
-    assert errors.TooManyAttempts(7).retry_after_seconds == 7
+    given = {errors.TooManyAttempts(7), errors.TooManyRequests(7)}
+    assert {kind for kind in passing if not hasattr(kind, "retry_after_seconds")} == set(map(type, given))
+    assert {error.retry_after_seconds for error in given} == {7}
     told = [one for one in vars(refusals).values() if isinstance(one, refusals.Refusal)]
     told += [refusals.refusal_of(errors.TooManyBodies("too many"))]
     assert {one.status.value for one in told if one.retry_after_seconds} == {
@@ -125,12 +127,17 @@ def test_every_error_that_passes_says_when_to_come_back() -> None:
     }
 
 
-def test_a_lack_of_memory_is_answered(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request that is too much for the memory that is left would be called an error of ours, not to be repeated."""
-    monkeypatch.setattr(files, "page", lambda *_, **__: bytearray(1 << 62))
-    answer = client.get("/api/v1/files")
-    problem(answer, 503, "busy")
-    assert answer.headers["Retry-After"] == "2"
+def test_a_shortage_is_no_error_of_ours(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails only because of all the other requests would not be repeated."""
+
+    def opens_one_too_many(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    for lacks in (lambda *_, **__: bytearray(1 << 62), opens_one_too_many):
+        monkeypatch.setattr(files, "page", lacks)
+        answer = client.get("/api/v1/files")
+        problem(answer, 503, "busy")
+        assert answer.headers["Retry-After"] == "2"
 
 
 def test_the_request_id(client: FlaskClient, anybody: FlaskClient) -> None:

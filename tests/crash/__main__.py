@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from bench.report import host
-from tests.crash import broken_disk, full_disk, kills, storage_errors
+from tests.crash import broken_disk, full_disk, kills, scarcity, storage_errors, worker_kills
 from tests.crash.power import power_cuts
 from tests.crash.table import LeftOut, Outcome, Scenario, table
 
@@ -26,9 +26,11 @@ SCENARIOS: dict[str, Scenario] = {
     "power-ext4": Scenario(partial(power_cuts, "ext4"), full=300, quick=20),
     "power-xfs": Scenario(partial(power_cuts, "xfs"), full=300, quick=20),
     "kills": kills.SCENARIO,
+    "worker-kills": worker_kills.SCENARIO,
     "storage-errors": storage_errors.SCENARIO,
     "broken-disk": broken_disk.SCENARIO,
     "full-disk": full_disk.SCENARIO,
+    "scarcity": scarcity.SCENARIO,
 }
 """By the names that `--only` takes, in the order in which they run."""
 
