@@ -20,6 +20,7 @@ from blobstore.core.accounts import Account
 from blobstore.core.gate import Scope
 from blobstore.core.store import Store
 from tests.api.openapi import Example, Operation, check_shape, examples, operations
+from tests.api.test_metrics import TOKEN
 from tests.conftest import PASSWORD, signed_in
 
 DOCUMENT = docs.document()
@@ -63,6 +64,12 @@ def check_documented(operation: Operation, answer: TestResponse) -> None:
     schema = content[answer.mimetype]["schema"]
     value = answer.get_json(force=True) if (answer.mimetype or "").endswith("json") else answer.text
     check_shape(DOCUMENT, schema, value)
+
+
+@pytest.fixture
+def given(request: pytest.FixtureRequest) -> dict[str, str]:
+    """With metrics where they are asked for."""
+    return {"BLOBSTORE_METRICS_TOKEN": TOKEN} if "another_call_works[GET /metrics]" in request.node.name else {}
 
 
 @pytest.fixture
@@ -122,7 +129,8 @@ def test_the_example_of_another_call_works(
     name = example.operation.spec["operationId"]
     if is_for_admins(example) and name != "add_user":
         accounts.add(store, "ann", PASSWORD)
-    headers = {"Authorization": f"Bearer {log_in(client)}"} if name == "log_out" else {}
+    bearers = {"log_out": lambda: log_in(client), "metrics": lambda: TOKEN}
+    headers = {"Authorization": f"Bearer {bearers[name]()}"} if name in bearers else {}
     asked = with_secrets(example, ticket=tickets.issue(store, "me")[0])
     answer = send(chief if is_for_admins(example) else client, asked, ids_of(example.operation, ids), **headers)
     expected = next(status for status in ("302", "204", "201", "200") if status in example.operation.spec["responses"])
