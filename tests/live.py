@@ -17,7 +17,7 @@ from tests.conftest import SECRET_KEY
 from tests.served import Client, environment, eventually
 
 SERVE = [sys.executable, "-m", "blobstore", "serve"]
-COMMAND = [sys.executable, "-m", "gunicorn", "-c", HOOKS, APPLICATION]
+COMMAND = [sys.executable, "-m", "gunicorn", "-c", HOOKS]
 
 
 @dataclass
@@ -43,16 +43,18 @@ class Service:
 
 
 @contextmanager
-def service(data: Path, database_url: str | None, **settings: Any) -> Iterator[Service]:
+def service(
+    data: Path, database_url: str | None, *, application: str = APPLICATION, **settings: Any
+) -> Iterator[Service]:
     """A service that is ready; ended by its own pid at the end if it still runs.
 
-    Without a `database_url` it is `blobstore serve`, on the PostgreSQL that it brings.
+    Without a `database_url` it is `blobstore serve`, on the PostgreSQL that it brings; else gunicorn of `application`.
     `settings` are environment variables; a name in small letters gets BLOBSTORE_ before it.
     """
     data.mkdir(parents=True, exist_ok=True)
     log = data / "service.log"
     given = {"upkeep_interval_seconds": 0, "SECRET_KEY": SECRET_KEY, "DATABASE_URL": database_url or "", **settings}
-    command = COMMAND if database_url else SERVE
+    command = [*COMMAND, application] if database_url else SERVE
     with log.open("wb") as output:
         # Not in the repository's folder: a `.env` there must not change the tests.
         process = subprocess.Popen(command, cwd=data, env=environment(data, **given), stdout=output, stderr=output)
