@@ -63,6 +63,7 @@ def test_every_mistake_is_told_at_once() -> None:
         ),
         ({"BLOBSTORE_CORS_ORIGINS": "https://a.example, *"}, "BLOBSTORE_CORS_ORIGINS: is http://HOST or https://HOST"),
         ({"BLOBSTORE_CORS_ORIGINS": "null"}, "BLOBSTORE_CORS_ORIGINS: is http://HOST or https://HOST"),
+        ({"BLOBSTORE_METRICS_TOKEN": "short"}, "BLOBSTORE_METRICS_TOKEN: needs at least 32"),
         ({"BLOBSTORE_MAX_FILE_BYTES": "lots"}, "BLOBSTORE_MAX_FILE_BYTES:"),
         ({"SECRET_KEY_FILE": "/nonexistent"}, "SECRET_KEY_FILE: /nonexistent cannot be read (FileNotFoundError)"),
     ],
@@ -87,7 +88,8 @@ def test_a_secret_may_come_from_a_file(tmp_path: Path, name: str) -> None:
     value = f"postgresql://u:{SECRET}@h/d" if name == "DATABASE_URL" else SECRET
     kept.write_text(value + "\n")
     environ = {"ADMIN_EMAIL": "a@files.example", f"{name}_FILE": str(kept)}
-    secret = getattr(load(environ, dotenv=None), name.lower())
+    field = {knob.variable: knob.field for knob in knobs()}[name]
+    secret = getattr(load(environ, dotenv=None), field)
     assert secret.get_secret_value() == value
     assert SECRET not in repr(load(environ, dotenv=None))
 

@@ -57,7 +57,7 @@ def add(
     admin: bool = False,
     quota_bytes: int | None = None,
 ) -> Account:
-    """Make a user. Raises BadName, BadOption for the password or e-mail, AlreadyExists."""
+    """Make a user. Raises BadUserName, BadOption for the password or e-mail, AlreadyExists."""
     values = new_user(name, password, email=email, admin=admin, quota_bytes=quota_bytes)
     try:
         with store.database.transaction() as session:
@@ -109,7 +109,7 @@ def locked(session: Session, name: str) -> Account:
 
 
 def new_user(name: str, password: str, *, email: str | None, admin: bool, quota_bytes: int | None) -> dict[str, Any]:
-    """What is checked of a new user, as columns. Raises BadName, BadOption for the password or e-mail."""
+    """What is checked of a new user, as columns. Raises BadUserName, BadOption for the password or e-mail."""
     return {
         "name": parse_user_name(name),
         "email": check_email(email),

@@ -2,20 +2,20 @@
 
     BlobstoreError
     ├── Invalid                  what the caller sent is not well-formed, or not allowed
-    │   ├── BadDigest  BadName  BadText  BadEncoding  BadExpires  BadOption  BadCursor  BadHost  UnknownField
-    │   ├── BadJson  BadBase64  BadMultipart  MissingFile  TooManyFiles  IncompleteBody  BadChunk
+    │   ├── BadDigest  BadName  BadUserName  BadText  BadEncoding  BadExpires  BadOption  BadCursor  BadHost
+    │   ├── UnknownField  BadJson  BadBase64  BadMultipart  MissingFile  TooManyFiles  IncompleteBody  BadChunk
     │   ├── LengthRequired  UnsupportedTransferCoding
     │   └── UnsupportedMediaType  UnsupportedContentEncoding
     ├── Unauthenticated          no credentials, or credentials that do not verify
     ├── Forbidden                known, but not allowed
-    │   └── InsufficientScope  CrossSite  BadSignature  PasswordRequired
+    │   └── InsufficientScope  OutsideFolder  CrossSite  BadSignature  PasswordRequired
     ├── NotFound                 not there, or not the caller's to see
     ├── Conflict
     │   ├── DigestMismatch
-    │   └── AlreadyExists  LastAdmin
+    │   └── AlreadyExists  AlreadyRotated  LastAdmin
     ├── LimitExceeded            the caller's own limit
     │   ├── FileTooLarge  QuotaExceeded  BodyTooLarge  FormTooLarge
-    │   └── TooManyAttempts  TooManyBodies  TooSlow
+    │   └── TooManyAttempts  TooManyRequests  TooManyBodies  TooSlow
     └── Unavailable              our side; a retry is safe
         ├── Busy  DatabaseUnavailable  StorageUnavailable  ContentDamaged  UploadLost
         └── StorageFull
@@ -39,6 +39,7 @@ from blobstore.errors.invalid import (
     BadName,
     BadOption,
     BadText,
+    BadUserName,
     IncompleteBody,
     Invalid,
     LengthRequired,
@@ -51,6 +52,7 @@ from blobstore.errors.invalid import (
 )
 from blobstore.errors.refused import (
     AlreadyExists,
+    AlreadyRotated,
     BadSignature,
     BodyTooLarge,
     Conflict,
@@ -63,10 +65,12 @@ from blobstore.errors.refused import (
     LastAdmin,
     LimitExceeded,
     NotFound,
+    OutsideFolder,
     PasswordRequired,
     QuotaExceeded,
     TooManyAttempts,
     TooManyBodies,
+    TooManyRequests,
     TooSlow,
     Unauthenticated,
 )
@@ -83,6 +87,7 @@ from blobstore.errors.trouble import (
 
 __all__ = [
     "AlreadyExists",
+    "AlreadyRotated",
     "BadBase64",
     "BadChunk",
     "BadCursor",
@@ -96,6 +101,7 @@ __all__ = [
     "BadOption",
     "BadSignature",
     "BadText",
+    "BadUserName",
     "BlobMissing",
     "BlobstoreError",
     "BodyTooLarge",
@@ -116,6 +122,7 @@ __all__ = [
     "LimitExceeded",
     "MissingFile",
     "NotFound",
+    "OutsideFolder",
     "PasswordRequired",
     "QuotaExceeded",
     "StorageFull",
@@ -123,6 +130,7 @@ __all__ = [
     "TooManyAttempts",
     "TooManyBodies",
     "TooManyFiles",
+    "TooManyRequests",
     "TooSlow",
     "Unauthenticated",
     "Unavailable",

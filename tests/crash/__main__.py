@@ -7,18 +7,31 @@ outcome, and every scenario shows with a planted bug that it would find one. Exi
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from bench.report import host
+from tests.crash import broken_disk, full_disk, kills, scarcity, storage_errors, worker_kills
+from tests.crash.power import power_cuts
 from tests.crash.table import LeftOut, Outcome, Scenario, table
 
 POSTGRES = "18"
-SCENARIOS: dict[str, Scenario] = {}
+SCENARIOS: dict[str, Scenario] = {
+    "power-ext4": Scenario(partial(power_cuts, "ext4"), full=300, quick=20),
+    "power-xfs": Scenario(partial(power_cuts, "xfs"), full=300, quick=20),
+    "kills": kills.SCENARIO,
+    "worker-kills": worker_kills.SCENARIO,
+    "storage-errors": storage_errors.SCENARIO,
+    "broken-disk": broken_disk.SCENARIO,
+    "full-disk": full_disk.SCENARIO,
+    "scarcity": scarcity.SCENARIO,
+}
 """By the names that `--only` takes, in the order in which they run."""
 
 
@@ -80,4 +93,6 @@ def _line(outcome: Outcome, cases: int) -> str:
 
 
 if __name__ == "__main__":
+    # As ^C does: whatever is mounted or runs is cleared away first.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import psycopg2
 import pytest
 
 from blobstore import failpoints
@@ -19,7 +18,7 @@ from blobstore.core.files import Changes
 from blobstore.core.gate import ALL_SCOPES, Caller
 from blobstore.core.store import Store
 from blobstore.errors import BlobstoreError
-from tests.conftest import EMPTY, libpq
+from tests.conftest import empty
 from tests.core.acts import ask, person
 from tests.races.model import BAD, CONTENTS, DAMAGED, DISOWNED, GOOD, NEW, USERS, WHOLE, Model
 from tests.storage.contract import digest_of
@@ -50,9 +49,7 @@ class Pair:
 
     def __init__(self, store: Store) -> None:
         self.store, self.model = store, Model()
-        with psycopg2.connect(libpq(store.settings.require_database())) as connection, connection.cursor() as cursor:
-            cursor.execute(EMPTY)
-        connection.close()
+        empty(store.settings.require_database())
         for location, *_ in store.storage.locations():
             store.storage.delete(location)
         for owner in USERS:

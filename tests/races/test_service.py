@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import closing
 
-import psycopg2
 import pytest
 
-from tests.conftest import EMPTY, libpq
+from tests.conftest import empty
 from tests.races import crowds
 from tests.races.clients import Connection, final_look, login
 from tests.races.crowds import Turn, delete, put
@@ -23,8 +21,7 @@ TURNS = {crowds.a_tenth_of_the_quota: 3, crowds.the_same_content: 2, crowds.over
 @pytest.fixture(scope="module")
 def place(migrated_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """A service for all tests of this module."""
-    with closing(psycopg2.connect(libpq(migrated_url))) as connection, connection, connection.cursor() as cursor:
-        cursor.execute(EMPTY)
+    empty(migrated_url)
     with opened(tmp_path_factory.mktemp("data"), migrated_url) as found:
         yield found
 
