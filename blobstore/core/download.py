@@ -168,7 +168,7 @@ def _open(store: Store, found: Found, start: int) -> BinaryIO:
     """
     assert found.location is not None, "a published blob has a location"  # noqa: S101
     try:
-        return store.storage.open(found.location, start)
+        return store.storage.open(found.location, start, found.size_bytes)
     except BlobMissing:
         return _read_again(store, found, start)
 
@@ -177,13 +177,13 @@ def _read_again(store: Store, found: Found, start: int) -> BinaryIO:
     row = store.database.fetch(_LOCATION, found.digest.hex)
     if row is None or (row[3] is None and row[4] is None):
         raise NotFound("there is nothing under this hash")
-    _, _, location, published_at, _ = row
+    size_bytes, _, location, published_at, _ = row
     try:
         if published_at is not None:
-            return store.storage.open(location, start)
+            return store.storage.open(location, start, size_bytes)
     except BlobMissing:
         _note_damage(store, found.digest, location, published_at)
-    raise ContentDamaged("the stored bytes are missing; upload the content again to heal it")
+    raise ContentDamaged("the stored bytes are missing, or not whole; upload the content again to heal it")
 
 
 def _note_damage(store: Store, digest: Digest, location: str | None, seen: Any) -> None:

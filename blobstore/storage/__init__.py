@@ -6,7 +6,7 @@ Promises, tested by their numbers:
  2. `publish` is atomic: at every instant a location has no bytes or all of them.
  3. `publish` is durable when it returns: a power cut loses nothing of it.
  4. Publishing over bytes that are already there replaces them atomically, so that a re-upload heals.
- 5. `open` of an absent blob raises BlobMissing before the first byte.
+ 5. `open` of an absent blob, or of one of another size than is said, raises BlobMissing before the first byte.
  6. `delete` of an absent blob succeeds.
  7. `discard` may be called at any time, any number of times.
  8. Every call is safe from many greenlets, threads and processes.
@@ -64,8 +64,8 @@ class Storage(Protocol):
     def stage(self) -> Staged:
         """Begin bytes on their way in. Raises StorageFull, StorageUnavailable."""
 
-    def open(self, location: str, start: int = 0) -> BinaryIO:
-        """A reader at byte `start`, nothing at or past the end. Raises BlobMissing when nothing is there.
+    def open(self, location: str, start: int = 0, size_bytes: int | None = None) -> BinaryIO:
+        """A reader at byte `start`, nothing at or past the end. Raises BlobMissing when nothing of that size is there.
 
         Every location that this storage did not make is a ValueError, here and below.
         """

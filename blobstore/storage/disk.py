@@ -90,11 +90,11 @@ class Disk:
                 name = path
             return DiskStaged(self, os.open(path, flags | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), name)
 
-    def open(self, location: str, start: int = 0) -> BinaryIO:
-        """An unbuffered reader at byte `start`. Raises BlobMissing where no regular file is, StorageUnavailable."""
+    def open(self, location: str, start: int = 0, size_bytes: int | None = None) -> BinaryIO:
+        """An unbuffered reader at byte `start`. Raises BlobMissing where no such file is, StorageUnavailable."""
         path = self._path(location)
         with trouble():
-            reader = self._open_regular(path)
+            reader = self._open_regular(path, size_bytes)
             if start:
                 reader.seek(start)
             return reader
@@ -218,7 +218,7 @@ class Disk:
             raise ValueError("not a location on this disk")
         return f"{self._root}/{match[1]}"
 
-    def _open_regular(self, path: str) -> FileIO:
+    def _open_regular(self, path: str, size_bytes: int | None) -> FileIO:
         try:
             fd = os.open(path, _READ)
         except OSError as error:
@@ -226,10 +226,11 @@ class Disk:
                 raise
             self._check_shard(path)
             raise BlobMissing("nothing is there") from error
-        if stat.S_ISREG(os.fstat(fd).st_mode):
+        found = os.fstat(fd)
+        if stat.S_ISREG(found.st_mode) and size_bytes in (None, found.st_size):
             return FileIO(fd)
         os.close(fd)
-        raise BlobMissing("no regular file is there")
+        raise BlobMissing("no regular file of that size is there")
 
     def _check_shard(self, path: str) -> None:
         os.stat(path[:-65])  # noqa: PTH116 -- a checked text, not worth a Path

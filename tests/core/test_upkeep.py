@@ -200,9 +200,9 @@ def test_verify_notes_what_is_whole(store: Store, me: Caller) -> None:
     assert ask(store, "SELECT verified_at IS NOT NULL, damaged_at FROM blobs") == [(True, None)]
 
 
-@pytest.mark.parametrize("kind", ["missing", "empty"])
-def test_a_reader_finds_what_is_missing(store: Store, me: Caller, kind: str) -> None:
-    """If this failed, a content without bytes would be offered again and again, and never be called damaged."""
+@pytest.mark.parametrize("kind", ["missing", "empty", "cut", "longer"])
+def test_a_reader_finds_what_is_missing_or_not_whole(store: Store, me: Caller, kind: str) -> None:
+    """If this failed, what is known to be wrong at a look would be served, and never be called damaged."""
     send(store, me, ONE, name="x")
     _rot(store, ONE, ROT[kind])
     with pytest.raises(ContentDamaged):

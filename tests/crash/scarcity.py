@@ -28,10 +28,11 @@ from tests.crash.tally import Tally
 from tests.storage.contract import sample
 
 CLIENTS = 100
-ACCOUNTS = 50
+ACCOUNTS = 20
 DESCRIPTORS, MEMORY_BYTES = 64, 256 << 20
 LARGE_BYTES = 10 << 20
 """As JSON a body that must be in memory as a whole, several times over."""
+SELF_TEST_CASES = 400
 TOLD = {200, 201, 503}
 BUG = "a publish that failed taken for a good one"
 
@@ -105,23 +106,30 @@ KINDS = {
 }
 
 
+def run_under(place: Place, kind: str, cases: int) -> tuple[Harm, str]:
+    """So many requests to workers of that kind, none of which may die."""
+    limit, verbs = KINDS[kind]
+    for account in range(ACCOUNTS):
+        accounts.add(place.store, f"user{account}", PASSWORD)
+    born = confine(place, limit)
+    found = press(place, cases, verbs)
+    assert {worker.pid for worker in place.workers()} == born, "a worker died"
+    return found
+
+
 def run(folder: Path, cases: int) -> Iterator[Outcome]:
     """So many requests under each limit."""
     with postgresql(folder) as url:
-        for number, (title, (limit, verbs)) in enumerate(KINDS.items()):
+        for number, title in enumerate(KINDS):
             tally = Tally(title)
             with serving(folder / str(number), url) as place:
-                for account in range(ACCOUNTS):
-                    accounts.add(place.store, f"user{account}", PASSWORD)
-                born = confine(place, limit)
-                harm, answers = press(place, cases, verbs)
-                assert {worker.pid for worker in place.workers()} == born, "a worker died"
+                harm, answers = run_under(place, title, cases)
                 yield tally.count(harm, cases=cases, remark=answers)
-        application = f"tests.crash.changes:application({BUG!r})"
-        with serving(folder / "planted", url, application=application) as place:
+        tally = Tally(f"workers with {DESCRIPTORS} descriptors, {BUG}", self_test=True)
+        with serving(folder / "planted", url, application=f"tests.crash.changes:application({BUG!r})") as place:
             confine(place, _few_descriptors)
-            harm, _ = press(place, min(cases, 400), ["small"])
-            yield Tally(f"workers with {DESCRIPTORS} descriptors, {BUG}", self_test=True).count(harm, cases=400)
+            harm, _ = press(place, SELF_TEST_CASES, ["small"])
+            yield tally.count(harm, cases=SELF_TEST_CASES)
 
 
 SCENARIO = Scenario(run, full=4000, quick=400)

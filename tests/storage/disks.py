@@ -214,9 +214,9 @@ class ShowsStaged(NamedDisk):
 class OpensLate(Disk):
     """That nothing is there shows at the first read."""
 
-    def open(self, location: str, start: int = 0) -> BinaryIO:
+    def open(self, location: str, start: int = 0, size_bytes: int | None = None) -> BinaryIO:
         try:
-            return super().open(location, start)
+            return super().open(location, start, size_bytes)
         except BlobMissing:
             return Path("/dev/null").open("rb")
 

@@ -90,8 +90,11 @@ class Faults:
     def stage(self) -> FaultyStaged:
         return self.around("stage", lambda: FaultyStaged(self, self.inner.stage()))
 
-    def open(self, location: str, start: int = 0) -> BinaryIO:
-        return self.around("open", lambda: cast(BinaryIO, FaultyReader(self, self.inner.open(location, start))))
+    def open(self, location: str, start: int = 0, size_bytes: int | None = None) -> BinaryIO:
+        def opened() -> BinaryIO:
+            return cast(BinaryIO, FaultyReader(self, self.inner.open(location, start, size_bytes)))
+
+        return self.around("open", opened)
 
     def size(self, location: str) -> int | None:
         return self.around("size", lambda: self.inner.size(location))
