@@ -275,14 +275,20 @@ class Machine(RuleBasedStateMachine):
         self.pair.compare()
 
 
-def run(store: Store, examples: int, *, phases: tuple[Phase, ...] = (Phase.generate, Phase.shrink)) -> None:
-    """So many runs of up to STEPS steps, always the same ones. Raises the first difference, after the steps to it."""
+def run(
+    store: Store,
+    examples: int,
+    *,
+    always_the_same: bool = True,
+    phases: tuple[Phase, ...] = (Phase.generate, Phase.shrink),
+) -> None:
+    """So many runs of about STEPS steps. Raises the first difference, with the fewest steps to it that were found."""
     run_state_machine_as_test(
         partial(Machine, store),
         settings=settings(
             max_examples=examples,
             stateful_step_count=STEPS,
-            derandomize=True,
+            derandomize=always_the_same,
             database=None,
             deadline=None,
             phases=phases,

@@ -1,4 +1,4 @@
-"""Services with a planted bug, and the crowd that finds it.
+"""Planted bugs: in services, with the crowd that finds each, and in the use cases, for the machine to find.
 
 A worker loads `tests.races.planted:application('…')` in place of the service's own.
 """
@@ -12,7 +12,8 @@ from flask import Flask
 
 from blobstore import database, incoming, serve
 from blobstore.api import framing
-from blobstore.core import delete, quota, upload
+from blobstore.core import delete, download, quota, upload
+from blobstore.core.delete import Which
 from tests.races import bugs, crowds
 from tests.races.bugs import Plant
 from tests.races.crowds import Turn
@@ -26,7 +27,7 @@ class Planted:
     turn: Turn
 
 
-PLANTED = {
+IN_SERVICES = {
     "quota checked, then charged": Planted(
         bugs.swap(quota, "charge", bugs.look_then_charge),
         crowds.a_tenth_of_the_quota,
@@ -47,11 +48,20 @@ PLANTED = {
         crowds.a_cut_body,
     ),
 }
+IN_USE_CASES: dict[str, Plant] = {
+    "a refund is forgotten": bugs.swap(quota, "refund", lambda *_, **__: None),
+    "a download by hash finds what has expired": bugs.reword(
+        download, "_FIND", "f.expires_at > clock_timestamp()", "true"
+    ),
+    "a download by hash finds what is private": bugs.reword(download, "_FIND", "f.owner_id = $2", "true"),
+    "a delete takes all names": bugs.swap(Which.ONE, "_value_", "ready_at IS NOT NULL"),
+    "a failed upload does not delete its own row": bugs.swap(upload, "remove", lambda *_: None),
+}
 
 
 def application(bug: str) -> Flask:
     """The service with that bug, for as long as its process lives."""
-    PLANTED[bug].plant(pytest.MonkeyPatch(), None)
+    IN_SERVICES[bug].plant(pytest.MonkeyPatch(), None)
     return serve.application()
 
 

@@ -5,23 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import Phase
 
-from blobstore.core import download, quota, upload
-from blobstore.core.delete import Which
 from blobstore.core.store import Store
-from tests.races import bugs, machine
+from tests.races import machine
+from tests.races.planted import IN_USE_CASES
 
 EXAMPLES = 30
-
-
-BUGS = {
-    "a refund is forgotten": bugs.swap(quota, "refund", lambda *_, **__: None),
-    "a download by hash finds what has expired": bugs.reword(
-        download, "_FIND", "f.expires_at > clock_timestamp()", "true"
-    ),
-    "a download by hash finds what is private": bugs.reword(download, "_FIND", "f.owner_id = $2", "true"),
-    "a delete takes all names": bugs.swap(Which.ONE, "_value_", "ready_at IS NOT NULL"),
-    "a failed upload does not delete its own row": bugs.swap(upload, "remove", lambda *_: None),
-}
 
 
 @pytest.mark.unaudited
@@ -31,9 +19,9 @@ def test_the_store_is_what_the_model_says(store: Store) -> None:
 
 
 @pytest.mark.unaudited
-@pytest.mark.parametrize("bug", BUGS)
+@pytest.mark.parametrize("bug", IN_USE_CASES)
 def test_a_bug_is_found(store: Store, monkeypatch: pytest.MonkeyPatch, bug: str) -> None:
     """If this failed, the model would agree with a product that has this bug."""
-    BUGS[bug](monkeypatch, None)
+    IN_USE_CASES[bug](monkeypatch, None)
     with pytest.raises(AssertionError, match=r"there is|, not "):
         machine.run(store, EXAMPLES, phases=(Phase.generate,))
