@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from blobstore.settings import PREFIX, Settings, SettingsError
 
-SECRETS = ("DATABASE_URL", "POSTGRES_PASSWORD", "SECRET_KEY", "ADMIN_PASSWORD")
+SECRETS = ("DATABASE_URL", "POSTGRES_PASSWORD", "SECRET_KEY", "ADMIN_PASSWORD", "SMTP_PASSWORD")
 """Each of these may come as `NAME_FILE`, the path of a file that holds it."""
 NOT_SETTINGS = ("BLOBSTORE_FAILPOINTS",)
 
