@@ -15,7 +15,10 @@ from blobstore.api import (
     health,
     keys,
     me,
+    pages,
     sessions,
+    signup,
+    tickets,
     upload,
     web,
 )
@@ -36,6 +39,9 @@ BLUEPRINTS = (
     keys.bp,
     me.bp,
     sessions.bp,
+    signup.bp,
+    tickets.bp,
+    pages.bp,
     admin.bp,
     health.bp,
 )

@@ -1,4 +1,4 @@
-"""What a worker does besides answering: it writes the download counters, and upkeep when it is its turn.
+"""What a worker does besides answering: it writes the download counters, sends mail, and upkeep when it is its turn.
 
 Every worker tries for one lease; the one that has it runs `blobstore upkeep run` as a subprocess every interval, so
 that nothing is hashed or deleted on the event loop of a worker, and once for all workers and nodes.
@@ -19,10 +19,11 @@ from flask import Flask
 from gevent import subprocess
 
 from blobstore.api.context import Parts
-from blobstore.core import lease
+from blobstore.core import delivery, lease
 from blobstore.errors import BlobstoreError
 
 FLUSH_SECONDS = 5.0
+MAIL_SECONDS = 2.0
 LEASE = timedelta(seconds=60)
 RENEW_SECONDS = 20.0
 FIRST_ROUND_SECONDS = 30.0
@@ -34,6 +35,8 @@ def start(app: Flask) -> None:
     """Begin the background work of this worker; it ends with the process."""
     parts: Parts = app.extensions["blobstore"]
     gevent.spawn(_forever, FLUSH_SECONDS, lambda: parts.downloads.flush(parts.store))
+    if parts.store.settings.smtp_host:
+        gevent.spawn(_forever, MAIL_SECONDS, lambda: delivery.deliver(parts.store))
     interval = parts.store.settings.upkeep_interval_seconds
     if interval:
         upkeep = Upkeep(parts, interval)

@@ -16,6 +16,7 @@ from blobstore.errors import BlobstoreError
 STATUS: dict[type[BlobstoreError], int] = {
     errors.Invalid: 400,
     errors.UnknownField: 422,
+    errors.BadUserName: 422,
     errors.LengthRequired: 411,
     errors.UnsupportedMediaType: 415,
     errors.UnsupportedContentEncoding: 415,

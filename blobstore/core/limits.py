@@ -10,6 +10,7 @@ from limits.strategies import FixedWindowRateLimiter
 from sqlalchemy import text
 
 from blobstore.database import Database
+from blobstore.errors import TooManyAttempts
 
 _HIT = text("""
 INSERT INTO rate_limits (key, hits, expires_at)
@@ -76,6 +77,11 @@ class Limiter:
     def hit(self, amount: int, seconds: int, *names: str) -> bool:
         """Count one attempt; False when that is more than `amount` in the window."""
         return self._strategy.hit(_limit(amount, seconds), *names)
+
+    def take(self, what: str, amount: int, seconds: int, *names: str) -> None:
+        """Count one attempt at `what`, in the plural. Raises TooManyAttempts when that is more than `amount`."""
+        if not self.hit(amount, seconds, *names):
+            raise TooManyAttempts(self.retry_after_seconds(amount, seconds, *names), what)
 
     def give_back(self, amount: int, seconds: int, *names: str) -> None:
         """Take one attempt back, because it succeeded."""

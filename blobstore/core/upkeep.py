@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 from sqlalchemy import text
 
-from blobstore.core import blobs, limits, sessions
+from blobstore.core import blobs, limits, removal, sessions
 from blobstore.core.delete import Which, remove
 from blobstore.core.identity import confirm
 from blobstore.core.store import Store
@@ -232,4 +232,5 @@ def run(store: Store) -> str:
     swept = sweep(store, grace)
     limits.forget_expired(store.database)
     sessions.forget_expired(store)
+    removal.forget_unverified(store)
     return f"reaped {reaped} files, adopted {adopted} blobs, swept {swept.blobs} blobs ({swept.freed_bytes} bytes)"

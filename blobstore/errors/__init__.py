@@ -2,13 +2,15 @@
 
     BlobstoreError
     ├── Invalid                  what the caller sent is not well-formed, or not allowed
-    │   ├── BadDigest  BadName  BadText  BadEncoding  BadExpires  BadOption  BadCursor  BadHost  UnknownField
+    │   ├── BadDigest  BadName  BadUserName  BadText  BadEncoding  BadExpires  BadOption  BadCursor  BadHost
+    │   ├── UnknownField
     │   ├── BadJson  BadBase64  BadMultipart  MissingFile  TooManyFiles  IncompleteBody  BadChunk
     │   ├── LengthRequired  UnsupportedTransferCoding
     │   └── UnsupportedMediaType  UnsupportedContentEncoding
     ├── Unauthenticated          no credentials, or credentials that do not verify
     ├── Forbidden                known, but not allowed
     │   └── InsufficientScope  CrossSite  BadSignature  PasswordRequired
+    │       RegistrationClosed  EmailNotAllowed  EmailUnverified  MailDisabled
     ├── NotFound                 not there, or not the caller's to see
     ├── Conflict
     │   ├── DigestMismatch
@@ -39,6 +41,7 @@ from blobstore.errors.invalid import (
     BadName,
     BadOption,
     BadText,
+    BadUserName,
     IncompleteBody,
     Invalid,
     LengthRequired,
@@ -56,15 +59,19 @@ from blobstore.errors.refused import (
     Conflict,
     CrossSite,
     DigestMismatch,
+    EmailNotAllowed,
+    EmailUnverified,
     FileTooLarge,
     Forbidden,
     FormTooLarge,
     InsufficientScope,
     LastAdmin,
     LimitExceeded,
+    MailDisabled,
     NotFound,
     PasswordRequired,
     QuotaExceeded,
+    RegistrationClosed,
     TooManyAttempts,
     TooManyBodies,
     TooSlow,
@@ -96,6 +103,7 @@ __all__ = [
     "BadOption",
     "BadSignature",
     "BadText",
+    "BadUserName",
     "BlobMissing",
     "BlobstoreError",
     "BodyTooLarge",
@@ -105,6 +113,8 @@ __all__ = [
     "CrossSite",
     "DatabaseUnavailable",
     "DigestMismatch",
+    "EmailNotAllowed",
+    "EmailUnverified",
     "FileTooLarge",
     "Forbidden",
     "FormTooLarge",
@@ -114,10 +124,12 @@ __all__ = [
     "LastAdmin",
     "LengthRequired",
     "LimitExceeded",
+    "MailDisabled",
     "MissingFile",
     "NotFound",
     "PasswordRequired",
     "QuotaExceeded",
+    "RegistrationClosed",
     "StorageFull",
     "StorageUnavailable",
     "TooManyAttempts",

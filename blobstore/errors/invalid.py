@@ -23,6 +23,12 @@ class BadName(Invalid):
     code = "bad_name"
 
 
+class BadUserName(Invalid):
+    """Not the name of a user under the rule of core/names.py, or a reserved one."""
+
+    code = "bad_user_name"
+
+
 class BadText(Invalid):
     """A NUL or a lone surrogate, which no text column can hold."""
 
