@@ -115,6 +115,15 @@ def test_a_ticket_proves_the_address_it_was_made_for(with_settings: With, me: Ac
     assert not accounts.get(store, "me").verified
 
 
+def test_a_change_beside_a_proof_wins(with_settings: With, me: Account) -> None:
+    """A link that was judged a moment before the address was changed would prove the new one."""
+    store = with_settings(**MAIL)
+    new_email.set_email(store, "me", NEW, "a")
+    assert not new_email.verify_once(store, me.id, 0)
+    assert not accounts.get(store, "me").verified
+    assert new_email.verify_once(store, me.id, 1)
+
+
 def test_a_new_address_ends_tickets_to_a_password(with_settings: With, me: Account) -> None:
     """Who has lost his mailbox to a thief would lose the account to a link that is still in it."""
     store = with_settings(**MAIL)

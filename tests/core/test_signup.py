@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from blobstore.core import accounts, admin, keys, mails, removal, signup, tickets
+from blobstore.core import accounts, admin, keys, mails, signup, tickets, upkeep
 from blobstore.core.accounts import Account
 from blobstore.core.credentials import Credentials
 from blobstore.core.gate import Scope
@@ -280,5 +280,5 @@ def test_who_never_verifies_is_forgotten(with_settings: With) -> None:
     tickets.redeem_email(store, tickets.issue(store, "proven", Purpose.EMAIL)[0])
     accounts.add(store, "made", PASSWORD)
     ask(store, "UPDATE users SET created_at = created_at - interval '8 days' WHERE name <> 'fresh'")
-    assert removal.forget_unverified(store) == 1
+    upkeep.run(store)
     assert [account.name for account in accounts.accounts(store)] == ["fresh", "keyed", "made", "proven"]
