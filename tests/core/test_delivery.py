@@ -13,7 +13,6 @@ from blobstore.core.accounts import Account
 from blobstore.core.credentials import Credentials
 from blobstore.core.passwords import Verifier
 from blobstore.core.store import Store
-from blobstore.core.tickets import Purpose
 from tests.conftest import PASSWORD
 from tests.core.acts import ask
 from tests.core.test_signup import OPEN, With, with_settings
@@ -215,9 +214,3 @@ def test_a_header_holds_one_line(posting: Store, box: Mailbox) -> None:
     ask(posting, "UPDATE mails SET due_at = now(), created_at = now() - interval '25 hours'")
     assert delivery.deliver(posting) == 0
     assert (box.messages, waiting(posting)) == ([], [])
-
-
-def test_a_ticket_for_one_thing_is_none_for_another(posting: Store) -> None:
-    """The word of two links would be confused."""
-    join(posting)
-    assert tickets.issue(posting, "ann", Purpose.EMAIL)[0] != tickets.issue(posting, "ann")[0]

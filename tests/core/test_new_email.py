@@ -174,5 +174,7 @@ def test_the_word_of_an_admin_is_proof(with_settings: With, me: Account) -> None
     new_email.set_email(store, "me", NEW, "a")
     assert admin.change(store, "me", {"email": NEW}).verified
     assert log_in(store, NEW) == "me"
+    new_email.set_email(store, accounts.add(store, "thief", PASSWORD).name, "you@files.example", "a")
+    assert accounts.add(store, "you", PASSWORD, email="you@files.example").verified
     assert admin.change(store, "me", {"email": None}).verified
     assert admin.change(store, "me", {"quota": 5}).email is None
