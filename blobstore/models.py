@@ -10,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     DateTime,
+    Double,
     ForeignKey,
     ForeignKeyConstraint,
     Identity,
@@ -161,9 +162,13 @@ class ApiKey(Base):
     """The SHA-256 of the key, in hex."""
     last_four: Mapped[str]
     scopes: Mapped[list[str]]
+    folder: Mapped[str] = mapped_column(server_default="/")
+    """Only the files there and below it are the key's."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
+    rotated_at: Mapped[datetime | None]
+    """When another key took its place; it goes on until `expires_at`."""
 
 
 class UserSession(Base):
@@ -228,3 +233,22 @@ class Lease(Base):
     name: Mapped[str] = mapped_column(primary_key=True)
     holder: Mapped[str]
     expires_at: Mapped[datetime]
+
+
+class Round(Base):
+    """How each job of upkeep ended the last time. Written by core/rounds.py."""
+
+    __tablename__ = "rounds"
+
+    job: Mapped[str] = mapped_column(primary_key=True)
+    ended_at: Mapped[datetime | None]
+    """When it last came to its end; None: never. The four numbers are of that round."""
+    seconds: Mapped[float] = mapped_column(Double)
+    handled: Mapped[int]
+    """How many files it reaped, or blobs it adopted, swept or verified."""
+    handled_bytes: Mapped[int]
+    """How many bytes it freed, or read."""
+    findings: Mapped[int]
+    failed_at: Mapped[datetime | None]
+    """When it last failed, unless it has come to its end since."""
+    problem: Mapped[str | None]

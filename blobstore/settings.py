@@ -59,8 +59,8 @@ class Settings(BaseSettings):
     pool_pre_ping: bool = Field(False, alias="POOL_PRE_PING")
     """Ask each connection whether it lives before using it: one round trip a request."""
     pool_use_lifo: bool = Field(True, alias="POOL_USE_LIFO")
-    database_timeout_seconds: float = Field(3.0, gt=0)
-    """How long a request waits for PostgreSQL to answer one statement before 503."""
+    database_timeout_seconds: float = Field(2.5, gt=0)
+    """How long a request waits for PostgreSQL to answer one statement, or to let it in, before 503."""
 
     secret_key: SecretStr | None = Field(None, alias="SECRET_KEY")
     """At least 32 characters; signs links. Several, separated by commas: the first signs, all are accepted.
@@ -79,6 +79,12 @@ class Settings(BaseSettings):
     admin_email: str | None = Field(None, alias="ADMIN_EMAIL")
     admin_password: SecretStr | None = Field(None, alias="ADMIN_PASSWORD")
     """The first admin's, when there is none yet."""
+
+    metrics_token: SecretStr | None = None
+    """At least 32 characters: who sends it as a Bearer token gets /metrics and the numbers of /health/ready.
+
+    Several, separated by commas: each of them does. Unset: nobody gets either.
+    """
 
     access_token_expire_minutes: int = Field(30, alias="ACCESS_TOKEN_EXPIRE_MINUTES", ge=1, le=7 * 24 * 60)
     """How long a login token is good for."""
@@ -145,6 +151,10 @@ class Settings(BaseSettings):
     max_bodies_per_address: int = Field(100, ge=1)
     """Bodies in flight per client address (an IPv6 /64) and worker, then 429."""
 
+    requests_per_minute: int = Field(0, ge=0)
+    """Requests that a user may make in a minute; 0: no limit."""
+    requests_per_minute_per_address: int = Field(0, ge=0)
+    """The same for requests without valid credentials, per client address (an IPv6 /64); 0: no limit."""
     login_failures: int = Field(10, ge=1)
     """Failed logins per account and address in a window."""
     login_failures_total: int = Field(1000, ge=1)
@@ -208,7 +218,7 @@ class Settings(BaseSettings):
             validate_email(value, check_deliverability=False, allow_smtputf8=False, allow_display_name=True)
         return value
 
-    @field_validator("secret_key")
+    @field_validator("secret_key", "metrics_token")
     @classmethod
     def _check_secret(cls, value: SecretStr | None) -> SecretStr | None:
         for secret in value.get_secret_value().split(",") if value else ():

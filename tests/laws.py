@@ -26,12 +26,14 @@ GROUND = frozenset(
         "offload",
         "folder",
         "unprivileged",
+        "shortage",
     }
 )
 BELOW = {
     "storage": GROUND | {"storage"},
     "models": frozenset({"models"}),
-    "database": GROUND | {"database"},
+    "green": GROUND | {"green"},
+    "database": GROUND | {"green", "database"},
     "core": GROUND | {"core", "storage", "models", "database"},
     "api": GROUND | {"core", "api"},
     "protocols": GROUND | {"core", "api", "protocols"},
@@ -49,7 +51,7 @@ SERVES = ("server.py", "hooks.py", "incoming.py", "refusals.py", "wire.py", "log
 """The server's side of HTTP: gunicorn's worker, its logger, its hooks. No use case is behind these."""
 
 SQL = frozenset({"sqlalchemy", "psycopg2", "alembic"})
-SPEAKS_SQL = ("core/", "models.py", "database.py", "storage/postgres.py")
+SPEAKS_SQL = ("core/", "models.py", "database.py", "green.py", "storage/postgres.py")
 BRINGS_POSTGRES = ("cluster.py", "embedded.py")
 """The embedded PostgreSQL: its address as a URL, `SELECT 1`, `CREATE DATABASE`. No table of ours."""
 
@@ -66,6 +68,7 @@ WRITERS = {
     "mails": ("core/mails.py",),
     "rate_limits": ("core/limits.py",),
     "leases": ("core/lease.py",),
+    "rounds": ("core/rounds.py",),
     "storages": ("core/identity.py",),
 }
 COUNTERS = frozenset({"used_bytes", "reserved_bytes", "logical_bytes", "file_count", "content_count"})
@@ -79,6 +82,7 @@ MODELS = {
     "Mail": "mails",
     "RateLimit": "rate_limits",
     "Lease": "leases",
+    "Round": "rounds",
     "KnownStorage": "storages",
 }
 _WRITES = re.compile(r"\b(?:INSERT\s+INTO|DELETE\s+FROM|TRUNCATE|UPDATE)\s+(?!OF\b|SKIP\b|SET\b)([a-z_]+)")

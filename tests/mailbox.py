@@ -19,9 +19,11 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword
 
+from tests import leaks
 from tests.served import eventually
 
 USER, PASSWORD = "files", "the password of the mail server"
+leaks.record(PASSWORD)
 TICKET = re.compile(r"^http\S+#ticket=(\S+)$", re.MULTILINE)
 FROM = "Files <files@files.example>"
 
@@ -72,6 +74,16 @@ class Mailbox:
         """The ticket in the link of one of the messages."""
         (found,) = TICKET.findall(self.text(number))
         return str(found)
+
+    def newest(self, page: str) -> str | None:
+        """The ticket in the newest link that leads to this page."""
+        found = [
+            ticket
+            for number in range(len(self.messages))
+            for ticket in TICKET.findall(self.text(number))
+            if f"{page}#ticket={ticket}" in self.text(number)
+        ]
+        return found[-1] if found else None
 
     def wait(self, count: int) -> None:
         """Until so many messages are there."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -17,15 +18,15 @@ from flask.testing import FlaskClient
 
 from blobstore import __version__
 from blobstore.cli import main
-from blobstore.core import accounts, upload
+from blobstore.core import accounts, rounds, upload
 from blobstore.core.accounts import Account
 from blobstore.core.credentials import Credentials
 from blobstore.core.gate import ALL_SCOPES, Caller, Scope
 from blobstore.core.store import Store
 from blobstore.digest import Digest
-from blobstore.errors import Unauthenticated
+from blobstore.errors import StorageUnavailable, Unauthenticated
 from tests.children import query
-from tests.conftest import PASSWORD, SECRET_KEY
+from tests.conftest import NEW_PASSWORD, PASSWORD, SECRET_KEY
 from tests.served import environment
 
 LIMIT = 60
@@ -99,10 +100,10 @@ def test_a_password_is_asked_for_twice_and_not_shown(run: Run, store: Store) -> 
 
 def test_a_password_keeps_its_spaces(run: Run, store: Store) -> None:
     """A password from a file would be another one than the file's."""
-    run("user", "add", "ann", "--password-stdin", given="  two words  \r\nmore\n")
+    run("user", "add", "ann", "--password-stdin", given=f"  {PASSWORD}  \r\nmore\n")
     with pytest.raises(Unauthenticated):
-        Credentials(store).by_password("ann", "two words", "a")
-    assert Credentials(store).by_password("ann", "  two words  ", "b").name == "ann"
+        Credentials(store).by_password("ann", PASSWORD, "a")
+    assert Credentials(store).by_password("ann", f"  {PASSWORD}  ", "b").name == "ann"
 
 
 def test_users_are_listed(run: Run, store: Store, user: Account) -> None:
@@ -122,16 +123,16 @@ def test_users_are_listed(run: Run, store: Store, user: Account) -> None:
 
 def test_a_user_is_changed(run: Run, store: Store, user: Account) -> None:
     """An admin could not help a user, nor stop one."""
-    said = run("user", "passwd", "me", "--password-stdin", given="another one\n").output
+    said = run("user", "passwd", "me", "--password-stdin", given=NEW_PASSWORD + "\n").output
     assert said == "me has a new password; the old one is refused from now on\n"
-    assert Credentials(store).by_password("me", "another one", "a").name == "me"
+    assert Credentials(store).by_password("me", NEW_PASSWORD, "a").name == "me"
     assert run("user", "quota", "me", "2GiB").output == "me has a quota of 2.0GiB\n"
     assert run("user", "quota", "me", "none").output == "me has no quota\n"
     assert run("user", "disable", "me").output == "me is disabled; `blobstore user enable me` undoes it\n"
     with pytest.raises(Unauthenticated):
-        Credentials(store).by_password("me", "another one", "a")
+        Credentials(store).by_password("me", NEW_PASSWORD, "a")
     assert run("user", "enable", "me").output == "me may log in again\n"
-    assert Credentials(store).by_password("me", "another one", "a").name == "me"
+    assert Credentials(store).by_password("me", NEW_PASSWORD, "a").name == "me"
 
 
 def test_a_role_is_given_and_taken(run: Run, store: Store, user: Account) -> None:
@@ -206,17 +207,36 @@ def test_a_user_is_deleted_after_a_question(run: Run, store: Store, user: Accoun
 
 def test_a_key_is_issued_listed_and_revoked(run: Run, store: Store, user: Account) -> None:
     """A script could not get a key, or nobody could end it."""
-    issued = run("key", "issue", "me", "--name", "ci", "--scopes", "read, delete", "--expires", "30d")
+    issued = run(
+        "key", "issue", "me", "--name", "ci", "--scopes", "read, delete", "--expires", "30d", "--folder", "/backup"
+    )
     key = issued.output.strip()
     assert Credentials(store).by_key(key).scopes == {Scope.READ, Scope.DELETE}
     listed = run("key", "list", "me").output
     assert key not in listed
-    key_id, last_four, scopes, *_, label = listed.split()
-    assert (last_four, scopes, label) == (f"…{key[-4:]}", "delete,read", "ci")
+    key_id, last_four, scopes, folder, *_, label = listed.split()
+    assert (last_four, scopes, folder, label) == (f"…{key[-4:]}", "delete,read", "/backup", "ci")
     assert run("key", "revoke", "me", key_id).output == f"{key_id} is revoked\n"
     with pytest.raises(Unauthenticated):
         Credentials(store).by_key(key)
     assert run("key", "revoke", "me", key_id).code == 2
+
+
+def test_a_key_is_rotated(run: Run, store: Store, user: Account) -> None:
+    """An operator could not replace a key, or only with a gap."""
+    first = run("key", "issue", "me", "--name", "ci", "--folder", "/backup").output.strip()
+    key_id = run("key", "list", "me").output.split()[0]
+    second = run("key", "rotate", "me", key_id, "--overlap", "1h").output.strip()
+    judge = Credentials(store)
+    assert judge.by_key(first).folder == judge.by_key(second).folder == "/backup"
+    refused = run("key", "rotate", "me", key_id)
+    assert (refused.code, "another key has taken the place of this one" in refused.errors) == (2, True)
+    new_id = next(line for line in run("key", "list", "me").output.splitlines() if key_id not in line).split()[0]
+    assert run("key", "rotate", "me", new_id, "--overlap", "8d").code == 2
+    third = run("key", "rotate", "me", new_id).output.strip()
+    assert judge.by_key(third).folder == "/backup"
+    with pytest.raises(Unauthenticated):
+        judge.by_key(second)
 
 
 @pytest.mark.parametrize(
@@ -236,6 +256,10 @@ def test_a_key_is_issued_listed_and_revoked(run: Run, store: Store, user: Accoun
             ["key", "issue", "me", "--name", "x", "--expires", "soon"],
             "'soon' is not a time like 0, 90s, 30m, 24h or 30d",
         ),
+        (["key", "issue", "me", "--name", "x", "--folder", "backup"], "blobstore: a folder starts with '/'"),
+        (["key", "issue", "me", "--name", "x", "--folder", "/a", "--scopes", "admin"], "blobstore: "),
+        (["key", "rotate", "me", "nosuchid"], "blobstore: there is no such API key"),
+        (["key", "rotate", "nobody", "nosuchid"], "blobstore: there is no user 'nobody'"),
         (["key", "list", "nobody"], "blobstore: there is no user 'nobody'"),
         (["upkeep", "sweep", "--grace", "-1h"], "is not a time"),
         (["upkeep", "vacuum"], "No such command"),
@@ -291,6 +315,25 @@ def test_upkeep_says_what_it_did(run: Run, store: Store, user: Account) -> None:
     assert run("upkeep", "verify").output == "verified 1 blobs, 4 bytes: 0 damaged\n"
     assert run("storage", "status").output.startswith("1 blobs, 4 bytes (4 bytes)\n")
     assert path_of(store, kept).exists()
+
+
+@pytest.mark.unaudited
+def test_the_last_rounds_are_told(run: Run, store: Store, user: Account) -> None:
+    """An operator could not see that upkeep stopped long ago, or that it found damage."""
+    untouched = run("upkeep", "status").output.splitlines()
+    assert untouched == ["reap    never", "adopt   never", "sweep   never", "verify  never"]
+    path_of(store, put(store, user, b"whole")).unlink()
+    run("upkeep", "verify")
+    run("upkeep", "reap")
+    lines = run("upkeep", "status").output.splitlines()
+    assert re.fullmatch(r"reap    [0-9-]{10} [0-9:]{8} UTC, [0-9.]+ s: 0", lines[0])
+    assert lines[1] == "adopt   never"
+    assert lines[3].endswith(" s: 1 (5 bytes), 1 damaged")
+    told = [json.loads(line) for line in run("upkeep", "status", "--json").output.splitlines()]
+    assert [(one["job"], one["findings"]) for one in told] == [("reap", 0), ("verify", 1)]
+    with pytest.raises(StorageUnavailable), rounds.noted(store, "reap"):
+        raise StorageUnavailable("the server's disk refused (EIO)")
+    assert run("upkeep", "status").output.splitlines()[0].endswith("UTC: the server's disk refused (EIO)")
 
 
 @pytest.mark.unaudited

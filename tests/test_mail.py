@@ -12,7 +12,7 @@ import pytest
 from blobstore.core import accounts
 from blobstore.core.store import Store
 from tests.children import query, until
-from tests.conftest import PASSWORD
+from tests.conftest import NEW_PASSWORD, PASSWORD
 from tests.live import Service, service
 from tests.mailbox import PASSWORD as SMTP_PASSWORD
 from tests.mailbox import USER, Mailbox, certificate, mailbox
@@ -50,11 +50,11 @@ def test_a_person_signs_up_and_loses_the_password(live: Service, box: Mailbox, t
         assert anybody.post(f"{AUTH}/password/reset", json={"username": "ANN@files.example"}).status_code == 202
         box.wait(2)
         second = box.ticket()
-        reset = {"ticket": second, "new": "a new password"}
+        reset = {"ticket": second, "new": NEW_PASSWORD}
         assert anybody.post(f"{AUTH}/password/reset/confirm", json=reset).status_code == 204
         assert person.get("/api/v1/me").status_code == 401
-    with live.http("ann@files.example", "a new password") as person:
-        changed = person.patch("/api/v1/me", json={"email": "new@files.example", "password": "a new password"})
+    with live.http("ann@files.example", NEW_PASSWORD) as person:
+        changed = person.patch("/api/v1/me", json={"email": "new@files.example", "password": NEW_PASSWORD})
         assert changed.json()["verified"] is False
     box.wait(4)
     assert sorted(message["To"] for message in box.messages[2:]) == ["ann@files.example", "new@files.example"]

@@ -76,6 +76,7 @@ def test_every_mistake_is_told_at_once() -> None:
         ({"SMTP_USER": "a"}, "SMTP_USER and SMTP_PASSWORD need each other"),
         ({"SMTP_USER": "a", "SMTP_PASSWORD": "b", "SMTP_TLS": "none"}, "SMTP_USER needs SMTP_TLS"),
         ({"MAIL_FROM": "a@b.example\r\nBcc: c@d.example"}, "MAIL_FROM: "),
+        ({"BLOBSTORE_METRICS_TOKEN": "short"}, "BLOBSTORE_METRICS_TOKEN: needs at least 32"),
         ({"BLOBSTORE_MAX_FILE_BYTES": "lots"}, "BLOBSTORE_MAX_FILE_BYTES:"),
         ({"SECRET_KEY_FILE": "/nonexistent"}, "SECRET_KEY_FILE: /nonexistent cannot be read (FileNotFoundError)"),
     ],
@@ -104,7 +105,8 @@ def test_a_secret_may_come_from_a_file(tmp_path: Path, name: str) -> None:
         "SMTP_USER": "me" if name == "SMTP_PASSWORD" else "",
         f"{name}_FILE": str(kept),
     }
-    secret = getattr(load(environ, dotenv=None), name.lower())
+    field = {knob.variable: knob.field for knob in knobs()}[name]
+    secret = getattr(load(environ, dotenv=None), field)
     assert secret.get_secret_value() == value
     assert SECRET not in repr(load(environ, dotenv=None))
 

@@ -8,8 +8,10 @@ from typing import cast
 from flask import current_app, request
 
 from blobstore.api.body import WholeBodies
+from blobstore.core.allowances import Allowances
 from blobstore.core.counters import DownloadCounters
 from blobstore.core.credentials import Credentials
+from blobstore.core.health import Readiness
 from blobstore.core.store import Store
 
 
@@ -19,6 +21,8 @@ class Parts:
 
     store: Store
     credentials: Credentials
+    readiness: Readiness
+    allowances: Allowances
     downloads: DownloadCounters = field(default_factory=DownloadCounters)
     whole_bodies: WholeBodies = field(default_factory=WholeBodies)
 

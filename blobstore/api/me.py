@@ -32,7 +32,7 @@ def change() -> Response:
 @bp.get("/api/v1/me/quota")
 def get_quota() -> Response:
     """What the caller uses and may still use."""
-    caller = auth.somebody(Scope.READ)
+    caller = auth.owner(Scope.READ)
     return jsonify(quota_json(quota.read(store(), caller)))
 
 

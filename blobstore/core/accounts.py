@@ -126,13 +126,17 @@ def new_user(
     email: str | None,
     admin: bool,
     quota_bytes: int | None,
-    hashed: Callable[[str], str] = passwords.hash_password,
+    hashed: Callable[[str], str] | None = None,
 ) -> dict[str, Any]:
-    """What is checked of a new user, as columns. Raises BadUserName, BadOption for the password or e-mail."""
+    """What is checked of a new user, as columns; `hashed` hashes in place of `passwords.hash_password`.
+
+    Raises BadUserName, BadOption for the password or e-mail.
+    """
+    hash_password = hashed or passwords.hash_password
     return {
         "name": parse_user_name(name),
         "email": None if email is None else parse_email(email),
-        "password_hash": hashed(passwords.check_password(password)),
+        "password_hash": hash_password(passwords.check_password(password)),
         "role": "admin" if admin else "user",
         "quota_bytes": quota_bytes,
     }

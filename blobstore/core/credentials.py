@@ -45,7 +45,7 @@ _BY_NAME = Prepared(
 _BY_KEY = Prepared(
     "user_by_key",
     ("text",),
-    f"""SELECT {_USER}, k.id, k.scopes, k.last_used_at FROM api_keys k JOIN users u ON u.id = k.owner_id
+    f"""SELECT {_USER}, k.id, k.scopes, k.last_used_at, k.folder FROM api_keys k JOIN users u ON u.id = k.owner_id
         WHERE k.key_hash = $1 AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())""",
 )
 _BY_SESSION = Prepared(
@@ -104,15 +104,15 @@ class Credentials:
         return replace(_caller(row, ALL_SCOPES, by_password=True), epoch=row[7])
 
     def by_key(self, key: str) -> Caller:
-        """The caller behind an API key, with its scopes. Raises Unauthenticated."""
+        """The caller behind an API key, with its scopes and its folder. Raises Unauthenticated."""
         row = self._store.database.fetch(_BY_KEY, keys.hash_key(key)) if keys.is_well_formed(key) else None
         if row is None or row[5]:
             raise Unauthenticated("this API key is not valid")
-        key_id, scopes, last_used_at = row[6:9]
+        key_id, scopes, last_used_at, folder = row[6:10]
         if last_used_at is None or _older(last_used_at, TOUCH_SECONDS):
             with self._store.database.transaction() as session:
                 keys.touch(session, key_id)
-        return _caller(row, frozenset(Scope(scope) for scope in scopes), by_password=False)
+        return replace(_caller(row, frozenset(Scope(scope) for scope in scopes), by_password=False), folder=folder)
 
     def by_token(self, token: str) -> Caller:
         """The caller behind a login token, who may do what his password allows. Raises Unauthenticated."""

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from blobstore.core import blobs, files, quota
-from blobstore.core.gate import Caller, Scope, require
+from blobstore.core.gate import ROOT, Caller, Scope, require, within
 from blobstore.core.store import Store
 from blobstore.database import retrying
 from blobstore.digest import Digest
@@ -23,11 +23,12 @@ from blobstore.failpoints import failpoint
 
 
 class Which(Enum):
-    """Which files of one owner and one digest a delete takes; `:id` and `:grace` where they matter."""
+    """Which files of one owner and one digest a delete takes; `:id`, `:grace`, `:within` where they matter."""
 
-    ONE = "id = :id AND ready_at IS NOT NULL"
+    ONE = "id = :id AND ready_at IS NOT NULL AND starts_with(folder || '/', :within)"
     BY_HASH = "ready_at IS NOT NULL AND folder NOT LIKE '/.%'"
-    IN_FOLDER = "ready_at IS NOT NULL AND folder = :folder"
+    IN_FOLDER = "ready_at IS NOT NULL AND folder = :folder AND starts_with(folder || '/', :within)"
+    BELOW = "ready_at IS NOT NULL AND starts_with(folder || '/', :within)"
     OWN_PENDING = "id = :id AND ready_at IS NULL"
     STALLED = "id = :id AND ready_at IS NULL AND reserved_at < clock_timestamp() - CAST(:grace AS interval)"
     EXPIRED = "id = :id AND expires_at <= clock_timestamp()"
@@ -45,7 +46,8 @@ class Deleted:
 def delete_file(store: Store, caller: Caller, file_id: str, *, dry_run: bool = False) -> Deleted:
     """Delete one file of the caller. Raises NotFound, InsufficientScope."""
     file = files.get(store, caller, file_id, Scope.DELETE)
-    return remove(store, caller.user_id, file.digest, Which.ONE, {"id": file_id}, dry_run=dry_run)
+    values: dict[str, object] = {"id": file_id, "within": within(caller.folder)}
+    return remove(store, caller.user_id, file.digest, Which.ONE, values, dry_run=dry_run)
 
 
 def delete_content(
@@ -53,12 +55,14 @@ def delete_content(
 ) -> Deleted:
     """Delete the caller's files with this content, those of other protocols only when `folder` names theirs.
 
-    Raises NotFound.
+    Without `folder`, a key of one folder deletes what is there and below. Raises NotFound, InsufficientScope.
     """
     require(caller, Scope.DELETE)
-    if folder is None:
-        return remove(store, caller.user_id, digest, Which.BY_HASH, {}, dry_run=dry_run)
-    return remove(store, caller.user_id, digest, Which.IN_FOLDER, {"folder": folder}, dry_run=dry_run)
+    values: dict[str, object] = {"within": within(caller.folder)}
+    if folder is not None:
+        return remove(store, caller.user_id, digest, Which.IN_FOLDER, {**values, "folder": folder}, dry_run=dry_run)
+    which = Which.BY_HASH if caller.folder == ROOT else Which.BELOW
+    return remove(store, caller.user_id, digest, which, values, dry_run=dry_run)
 
 
 @retrying

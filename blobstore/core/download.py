@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 from blobstore.core import blobs
 from blobstore.core.files import StoredFile
-from blobstore.core.gate import Caller, reader_id
+from blobstore.core.gate import ROOT, Caller, reader_id, within
 from blobstore.core.identity import confirm
 from blobstore.core.store import Store
 from blobstore.database import Prepared
@@ -24,7 +24,7 @@ PIECE_BYTES = 256 << 10
 
 _FIND = Prepared(
     "find_by_digest",
-    ("text", "bigint"),
+    ("text", "bigint", "text"),
     """SELECT f.id, f.owner_id, f.name, f.visibility, f.expires_at, b.size_bytes, b.content_type, b.location,
               b.published_at, f.expires_at IS NOT NULL AND EXISTS (
                   SELECT FROM files o JOIN users p ON p.id = o.owner_id AND NOT p.disabled
@@ -32,7 +32,7 @@ _FIND = Prepared(
                     AND o.expires_at IS NULL)
        FROM files f JOIN blobs b USING (digest) JOIN users u ON u.id = f.owner_id
        WHERE digest = $1 AND f.ready_at IS NOT NULL AND (f.expires_at IS NULL OR f.expires_at > clock_timestamp())
-         AND NOT u.disabled AND (f.visibility = 'public' OR f.owner_id = $2)
+         AND NOT u.disabled AND (f.visibility = 'public' OR (f.owner_id = $2 AND starts_with(f.folder || '/', $3)))
        ORDER BY f.visibility = 'public' DESC, f.ready_at, f.id LIMIT 1""",
 )
 _LOCATION = Prepared(
@@ -63,7 +63,7 @@ def find(store: Store, caller: Caller | None, digest: Digest) -> Found:
 
     With a public file the answer never depends on who asks. `expires_at` is None while any public file has no expiry.
     """
-    row = store.database.fetch(_FIND, digest.hex, reader_id(caller))
+    row = store.database.fetch(_FIND, digest.hex, reader_id(caller), within(caller.folder if caller else ROOT))
     if row is None:
         raise NotFound("there is nothing under this hash")
     file_id, owner_id, name, visibility, expires_at, size, content_type, location, published_at, lasting = row

@@ -59,17 +59,17 @@ def parse_folder(text: str) -> str:
     return _join(text[1:].split("/"))
 
 
-def parse_path(text: str) -> tuple[str, str]:
+def parse_path(text: str) -> tuple[str | None, str]:
     r"""(folder, name) of the path in `PUT /upload/<path>`, which has no leading slash.
 
-    A path that is absolute or has the segment `.` or `..` tells no folder: only its last segment counts, and the
-    folder is `/`. Raises BadName, and BadText for lone surrogates.
+    A path of one segment tells no folder, nor does one that is absolute or has the segment `.` or `..`: of that only
+    the last segment counts. Raises BadName, and BadText for lone surrogates.
     """
     check_text(text)
     *parents, last = text.split("/")
     name = parse_name(last)
     if not parents or parents[0] == "" or {".", ".."} & set(parents):
-        return "/", name
+        return None, name
     return _join(parents), name
 
 

@@ -3,21 +3,20 @@
     BlobstoreError
     ├── Invalid                  what the caller sent is not well-formed, or not allowed
     │   ├── BadDigest  BadName  BadUserName  BadText  BadEncoding  BadExpires  BadOption  BadCursor  BadHost
-    │   ├── UnknownField
-    │   ├── BadJson  BadBase64  BadMultipart  MissingFile  TooManyFiles  IncompleteBody  BadChunk
+    │   ├── UnknownField  BadJson  BadBase64  BadMultipart  MissingFile  TooManyFiles  IncompleteBody  BadChunk
     │   ├── LengthRequired  UnsupportedTransferCoding
     │   └── UnsupportedMediaType  UnsupportedContentEncoding
     ├── Unauthenticated          no credentials, or credentials that do not verify
     ├── Forbidden                known, but not allowed
-    │   └── InsufficientScope  CrossSite  BadSignature  PasswordRequired
-    │       RegistrationClosed  EmailNotAllowed  EmailUnverified  MailDisabled
+    │   ├── InsufficientScope  OutsideFolder  CrossSite  BadSignature  PasswordRequired
+    │   └── RegistrationClosed  EmailNotAllowed  EmailUnverified  MailDisabled
     ├── NotFound                 not there, or not the caller's to see
     ├── Conflict
     │   ├── DigestMismatch
-    │   └── AlreadyExists  LastAdmin
+    │   └── AlreadyExists  AlreadyRotated  LastAdmin
     ├── LimitExceeded            the caller's own limit
     │   ├── FileTooLarge  QuotaExceeded  BodyTooLarge  FormTooLarge
-    │   └── TooManyAttempts  TooManyBodies  TooSlow
+    │   └── TooManyAttempts  TooManyRequests  TooManyBodies  TooSlow
     └── Unavailable              our side; a retry is safe
         ├── Busy  DatabaseUnavailable  StorageUnavailable  ContentDamaged  UploadLost
         └── StorageFull
@@ -54,6 +53,7 @@ from blobstore.errors.invalid import (
 )
 from blobstore.errors.refused import (
     AlreadyExists,
+    AlreadyRotated,
     BadSignature,
     BodyTooLarge,
     Conflict,
@@ -69,11 +69,13 @@ from blobstore.errors.refused import (
     LimitExceeded,
     MailDisabled,
     NotFound,
+    OutsideFolder,
     PasswordRequired,
     QuotaExceeded,
     RegistrationClosed,
     TooManyAttempts,
     TooManyBodies,
+    TooManyRequests,
     TooSlow,
     Unauthenticated,
 )
@@ -90,6 +92,7 @@ from blobstore.errors.trouble import (
 
 __all__ = [
     "AlreadyExists",
+    "AlreadyRotated",
     "BadBase64",
     "BadChunk",
     "BadCursor",
@@ -127,6 +130,7 @@ __all__ = [
     "MailDisabled",
     "MissingFile",
     "NotFound",
+    "OutsideFolder",
     "PasswordRequired",
     "QuotaExceeded",
     "RegistrationClosed",
@@ -135,6 +139,7 @@ __all__ = [
     "TooManyAttempts",
     "TooManyBodies",
     "TooManyFiles",
+    "TooManyRequests",
     "TooSlow",
     "Unauthenticated",
     "Unavailable",

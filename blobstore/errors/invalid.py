@@ -24,7 +24,7 @@ class BadName(Invalid):
 
 
 class BadUserName(Invalid):
-    """Not the name of a user under the rule of core/names.py, or a reserved one."""
+    """Not a user's name under the rule of core/names.py, or one that is reserved."""
 
     code = "bad_user_name"
 

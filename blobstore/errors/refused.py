@@ -62,14 +62,25 @@ class MailDisabled(Forbidden):
 
 
 class InsufficientScope(Forbidden):
-    """The API key lacks `scope`."""
+    """The credentials lack `scope`: an API key's own, or the role of its user."""
 
     code = "insufficient_scope"
     members = ("scope",)
 
-    def __init__(self, scope: str) -> None:
-        super().__init__(f"this API key lacks the scope '{scope}'")
+    def __init__(self, scope: str, detail: str = "") -> None:
+        super().__init__(detail or f"these credentials lack the scope '{scope}'")
         self.scope = scope
+
+
+class OutsideFolder(Forbidden):
+    """The API key is for `folder` and what is below it, and this is not."""
+
+    code = "outside_folder"
+    members = ("folder",)
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(f"this API key is only for the files in the folder {folder} and below it")
+        self.folder = folder
 
 
 class NotFound(BlobstoreError):
@@ -99,6 +110,12 @@ class AlreadyExists(Conflict):
     """A name that must be unique is taken."""
 
     code = "already_exists"
+
+
+class AlreadyRotated(Conflict):
+    """Another API key has taken the place of this one."""
+
+    code = "already_rotated"
 
 
 class LastAdmin(Conflict):
@@ -160,6 +177,17 @@ class TooManyAttempts(LimitExceeded):
 
     def __init__(self, retry_after_seconds: int, what: str = "failed logins") -> None:
         super().__init__(f"too many {what}; try again in {retry_after_seconds} seconds")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class TooManyRequests(LimitExceeded):
+    """More requests than the caller may make in the window that ends in `retry_after_seconds`."""
+
+    code = "too_many_requests"
+    members = ("retry_after_seconds",)
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__(f"too many requests; try again in {retry_after_seconds} seconds")
         self.retry_after_seconds = retry_after_seconds
 
 

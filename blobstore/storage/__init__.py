@@ -11,9 +11,10 @@ Promises, tested by their numbers:
  7. `discard` may be called at any time, any number of times.
  8. Every call is safe from many greenlets, threads and processes.
  9. A reader that started keeps all its bytes although the blob is deleted meanwhile.
+10. `probe` fails where an upload would, and leaves nothing.
 
-Every call may raise StorageUnavailable; `stage`, `write` and `publish` also StorageFull. A `publish` that raised has
-promised nothing: what was there before is still there, or all of the new bytes are, perhaps not durably.
+Every call may raise StorageUnavailable; `stage`, `write`, `publish` and `probe` also StorageFull. A `publish` that
+raised has promised nothing: what was there before is still there, or all of the new bytes are, perhaps not durably.
 The calls block: a worker makes them through `offload`.
 """
 
@@ -86,6 +87,9 @@ class Storage(Protocol):
 
     def free_bytes(self) -> int | None:
         """Space left for uploads, None when it has no bound that can be asked."""
+
+    def probe(self) -> None:
+        """Write something small, make it durable and remove it. Raises StorageFull, StorageUnavailable."""
 
     def identity(self) -> str | None:
         """A text that no other storage has, kept with the bytes; None when this one cannot be taken for another."""

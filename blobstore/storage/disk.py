@@ -27,7 +27,7 @@ from uuid import uuid4
 
 from blobstore.digest import Digest
 from blobstore.errors import BlobMissing
-from blobstore.storage.staging import DiskStaged, open_folder, trouble
+from blobstore.storage.staging import DiskStaged, open_folder, probe, trouble
 
 SHARDS = tuple(f"{number:02x}" for number in range(256))
 IDENTITY = "identity"
@@ -48,9 +48,11 @@ class Disk:
         self.root = root
         self._root = str(root)
         self._tmp = str(root / "tmp")
+        self._half_prepared = False
 
     def prepare(self) -> None:
         """Make the folders and locks, durably; what is there already stays as it is. Raises StorageUnavailable."""
+        self._half_prepared = True
         with trouble():
             for folder in reversed((self.root, *self.root.parents)):
                 if _make_folder(folder, 0o750):
@@ -62,6 +64,7 @@ class Disk:
                 os.close(os.open(self._lock(shard), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
             self._identify()
             _sync_folder(self.root)
+        self._half_prepared = False
 
     @cached_property
     def nameless(self) -> bool:
@@ -134,14 +137,22 @@ class Disk:
 
     def free_bytes(self) -> int:
         """Space left for users who are not root. Raises StorageUnavailable."""
+        self._make_up()
         with trouble():
             found = os.statvfs(self._root)
         return found.f_bavail * found.f_frsize
 
+    def probe(self) -> None:
+        """Write, sync and remove a file in the staging folder. Raises StorageFull, StorageUnavailable."""
+        with trouble():
+            probe(self._tmp)
+
     def identity(self) -> str:
         """What the folder was called when it was made. Raises StorageUnavailable."""
+        self._make_up()
         with trouble():
-            return (self.root / IDENTITY).read_text(encoding="ascii").strip()
+            with FileIO(os.open(f"{self._root}/{IDENTITY}", _READ)) as file:
+                return file.readall().decode("ascii", "replace").strip()
 
     def discard_abandoned(self, older_than: timedelta) -> int:
         """Remove staged bytes and temporary names whose writer died, last written longer ago; return how many."""
@@ -168,13 +179,21 @@ class Disk:
                 yield
             finally:
                 # Closing is not enough: a child forked meanwhile would keep the lock until it ends or execs.
-                fcntl.flock(fd, fcntl.LOCK_UN)
+                with suppress(OSError):
+                    fcntl.flock(fd, fcntl.LOCK_UN)
         finally:
-            os.close(fd)
+            # What was done under the lock is done, whatever giving it back says.
+            with suppress(OSError):
+                os.close(fd)
 
     def shard_folder(self, digest: Digest) -> str:
         """The path of the folder that holds this digest's blob."""
         return f"{self._root}/{digest.hex[:2]}"
+
+    def _make_up(self) -> None:
+        """Prepare now if that failed: in what everybody asks first who wants to write."""
+        if self._half_prepared:
+            self.prepare()
 
     def _identify(self) -> None:
         """Give a new folder its identity, whole or not at all; of several processes one is the first."""

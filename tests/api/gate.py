@@ -23,11 +23,13 @@ from tests.api.test_auth import basic, bearer
 from tests.api.wire import sha256
 from tests.conftest import PASSWORD
 
-CALLERS = ("nobody", "other", "owner", "token", "admin", "reader", "writer", "expired", "ended")
+CALLERS = ("nobody", "other", "owner", "token", "admin", "reader", "writer", "expired", "ended", "elsewhere")
 """Without credentials; another user; the owner by password and by login token; an admin; the owner's keys that only
-read, only write, have expired; the token of his that has ended. Users without another word come by password."""
-STRANGERS = ("nobody", "other", "admin", "expired", "ended")
+read, only write, have expired; the token of his that has ended; his key for another folder, with every scope there is
+for files. Users without another word come by password."""
+STRANGERS = ("nobody", "other", "admin", "expired", "ended", "elsewhere")
 MARK = "only-mine-7f0c1de2"
+FILES = (Scope.READ, Scope.WRITE, Scope.DELETE)
 SECRET, NAME = f"{MARK}, these bytes".encode(), f"{MARK}.txt"
 LETTERS = {401: "A", 403: "F", 404: "N"}
 """Not authenticated, forbidden, not found; everything else is I: got in, whatever the answer is then."""
@@ -88,6 +90,7 @@ class World:
             "writer": bearer(keys.issue(self.store, owner.id, "writer", [Scope.WRITE])[1]),
             "expired": bearer(keys.issue(self.store, owner.id, "expired", ALL_SCOPES, expires_at=past)[1]),
             "ended": bearer(ended),
+            "elsewhere": bearer(keys.issue(self.store, owner.id, "elsewhere", FILES, folder="/elsewhere")[1]),
         }
 
     def _in_person(self) -> Caller:

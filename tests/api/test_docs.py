@@ -177,6 +177,13 @@ def test_the_codes_of_an_error_have_that_status(operation: Operation) -> None:
 
 
 @every_operation
+def test_an_error_that_passes_says_when_to_come_back(operation: Operation) -> None:
+    """A client's programmer would not learn that he is told how long to wait."""
+    for status, response in operation.spec["responses"].items():
+        assert (status in ("429", "503", "507")) is ("Retry-After" in response.get("headers", {})), status
+
+
+@every_operation
 def test_the_example_of_an_error_is_that_error(operation: Operation) -> None:
     """The page would show one error under the status of another."""
     for status, response in operation.spec["responses"].items():

@@ -82,13 +82,6 @@ def ids(client: FlaskClient, store: Store, user: Account) -> dict[str, str]:
     return {"file": file["id"], "key": key.id, "session": sessions.sessions(store, user.id)[0].id}
 
 
-@pytest.fixture
-def chief(app: Flask, store: Store) -> FlaskClient:
-    """A client of an admin."""
-    accounts.add(store, "chief", PASSWORD, admin=True)
-    return signed_in(app, "chief")
-
-
 def log_in(client: FlaskClient) -> str:
     """A login token of the client's user."""
     return str(send(client, with_secrets(EXAMPLES_OF["log_in"])).get_json()["access_token"])
@@ -200,6 +193,19 @@ def test_a_key_without_the_scope_is_refused_as_documented(anybody: FlaskClient, 
         answer = send(anybody, example, Authorization=f"Bearer {key}")
         assert answer.status_code == 403, example
         check_documented(example.operation, answer)
+
+
+def test_a_key_of_one_folder_is_answered_as_documented(anybody: FlaskClient, store: Store, user: Account) -> None:
+    """What such a key may not ask would be refused in another shape than the page says."""
+    _, key = keys.issue(store, user.id, "elsewhere", [Scope.READ, Scope.WRITE, Scope.DELETE], folder="/elsewhere")
+    refused = set()
+    for example in secured_examples():
+        answer = send(anybody, example, Authorization=f"Bearer {key}")
+        check_documented(example.operation, answer)
+        if answer.status_code == 403:
+            refused.add(example.operation.spec["operationId"])
+    assert refused >= {"get_me", "list_keys", "rotate_key", "upload_raw_path"}
+    assert refused.isdisjoint({"get_quota", "list_files", "upload_raw"})
 
 
 def test_what_is_not_there_is_answered_as_documented(client: FlaskClient, chief: FlaskClient) -> None:

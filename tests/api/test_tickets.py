@@ -14,7 +14,7 @@ from blobstore.core.store import Store
 from tests.api.test_auth import basic
 from tests.api.test_signup import BY_MAIL
 from tests.api.wire import problem
-from tests.conftest import PASSWORD, signed_in
+from tests.conftest import NEW_PASSWORD, PASSWORD, signed_in
 from tests.core.acts import ask
 
 AUTH = "/api/v1/auth"
@@ -85,11 +85,11 @@ def test_a_reset_ends_every_login(client: FlaskClient, anybody: FlaskClient, sto
     """Whoever stole the password would stay in after its owner has set a new one."""
     login = {"username": "me", "password": PASSWORD}
     token = anybody.post(f"{AUTH}/login", json=login).get_json()["access_token"]
-    reset = anybody.post(CONFIRM, json={"ticket": tickets.issue(store, "me")[0], "new": "a new password"})
+    reset = anybody.post(CONFIRM, json={"ticket": tickets.issue(store, "me")[0], "new": NEW_PASSWORD})
     assert (reset.status_code, reset.data) == (204, b"")
     problem(client.get("/api/v1/me"), 401, "invalid_credentials")
     problem(anybody.get("/api/v1/me", headers={"Authorization": f"Bearer {token}"}), 401, "invalid_credentials")
-    assert signed_in(app, "me", "a new password").get("/api/v1/me").status_code == 200
+    assert signed_in(app, "me", NEW_PASSWORD).get("/api/v1/me").status_code == 200
 
 
 @pytest.mark.parametrize("ticket", ["", "1", "1.2.3", "0.9999999999." + "A" * 43, "\u00e9", "1." * 500], ids=ascii)

@@ -13,7 +13,7 @@ from blobstore.core.store import Store
 from blobstore.core.tickets import Purpose
 from blobstore.errors import Unauthenticated
 from tests.clients.conftest import GUARD_MILLISECONDS, needs_browser
-from tests.conftest import PASSWORD
+from tests.conftest import NEW_PASSWORD, PASSWORD
 from tests.live import Service
 
 pytestmark = needs_browser
@@ -49,9 +49,9 @@ def test_a_person_sets_a_password(page: Page, live: Service, store: Store, user:
     for shown in ("Your password is changed", "this ticket is not valid"):
         page.goto("about:blank")
         page.goto(link(live.url, Purpose.PASSWORD, ticket))
-        page.get_by_label("New password").fill("a new password")
+        page.get_by_label("New password").fill(NEW_PASSWORD)
         page.get_by_role("button", name="Set password").click()
         page.get_by_text(shown).wait_for()
-    assert Credentials(store).by_password("me", "a new password", "a").name == "me"
+    assert Credentials(store).by_password("me", NEW_PASSWORD, "a").name == "me"
     with pytest.raises(Unauthenticated):
         Credentials(store).by_password("me", PASSWORD, "b")

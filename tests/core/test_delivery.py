@@ -13,7 +13,7 @@ from blobstore.core.accounts import Account
 from blobstore.core.credentials import Credentials
 from blobstore.core.passwords import Verifier
 from blobstore.core.store import Store
-from tests.conftest import PASSWORD
+from tests.conftest import NEW_PASSWORD, PASSWORD
 from tests.core.acts import ask
 from tests.core.test_signup import OPEN, With, with_settings
 from tests.mailbox import FROM, Mailbox, mailbox
@@ -85,8 +85,8 @@ def test_the_link_of_a_reset_sets_a_password(posting: Store, box: Mailbox) -> No
         mails.ask(posting, "reset", who, "a")
     assert delivery.deliver(posting) == 2
     assert f"http://localhost/auth/password#ticket={box.ticket()}\n" in box.text()
-    tickets.redeem_password(posting, box.ticket(), "a new password")
-    assert Credentials(posting).by_password("ben", "a new password", "a").name == "ben"
+    tickets.redeem_password(posting, box.ticket(), NEW_PASSWORD)
+    assert Credentials(posting).by_password("ben", NEW_PASSWORD, "a").name == "ben"
 
 
 def test_no_reset_goes_where_it_should_not(posting: Store, box: Mailbox) -> None:

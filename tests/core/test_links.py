@@ -14,6 +14,7 @@ from blobstore.core.gate import ALL_SCOPES, Caller
 from blobstore.core.links import Link
 from blobstore.core.store import Store
 from blobstore.errors import BadSignature
+from tests.conftest import NEW_PASSWORD
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def test_a_link_cannot_be_longer_than_a_week(store: Store, caller: Caller, file:
 def test_a_change_of_password_ends_every_link(store: Store, caller: Caller, file: StoredFile) -> None:
     """Whoever has lost his password could not take back what a thief has signed."""
     link, _ = links.sign(store, caller, file.id)
-    new_password.set_password(store, caller.name, "another password")
+    new_password.set_password(store, caller.name, NEW_PASSWORD)
     with pytest.raises(BadSignature):
         links.opened(store, file.id, link)
 

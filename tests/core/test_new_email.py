@@ -12,7 +12,7 @@ from blobstore.core.credentials import Credentials
 from blobstore.core.store import Store
 from blobstore.core.tickets import Purpose
 from blobstore.errors import AlreadyExists, BadOption, BadSignature, EmailNotAllowed, TooManyAttempts, Unauthenticated
-from tests.conftest import PASSWORD
+from tests.conftest import NEW_PASSWORD, PASSWORD
 from tests.core.acts import ask
 from tests.core.test_signup import LISTED, MAIL, With, with_settings
 
@@ -105,7 +105,7 @@ def test_a_ticket_proves_the_address_it_was_made_for(with_settings: With, me: Ac
     with pytest.raises(BadSignature):
         tickets.redeem_email(store, ticket, ends_at)
     with pytest.raises(BadSignature):
-        tickets.redeem_password(store, ticket, "a new password")
+        tickets.redeem_password(store, ticket, NEW_PASSWORD)
     with pytest.raises(BadSignature):
         tickets.redeem_email(store, tickets.issue(store, "me")[0])
     for email in ("third@files.example", NEW):
@@ -130,12 +130,12 @@ def test_a_new_address_ends_tickets_to_a_password(with_settings: With, me: Accou
     for change in (
         lambda: new_email.set_email(store, "me", NEW, "a"),
         lambda: admin.change(store, "me", {"email": "third@files.example"}),
-        lambda: new_password.set_password(store, "me", "another one"),
+        lambda: new_password.set_password(store, "me", NEW_PASSWORD),
     ):
         ticket, _ = tickets.issue(store, "me")
         change()
         with pytest.raises(BadSignature):
-            tickets.redeem_password(store, ticket, "a new password")
+            tickets.redeem_password(store, ticket, NEW_PASSWORD)
 
 
 def test_a_ticket_used_twice_at_once_works_once(with_settings: With, me: Account) -> None:
@@ -150,7 +150,7 @@ def test_a_ticket_used_twice_at_once_works_once(with_settings: With, me: Account
             if number % 2:
                 tickets.redeem_email(store, proof)
             else:
-                tickets.redeem_password(store, reset, f"password {number}")
+                tickets.redeem_password(store, reset, f"{NEW_PASSWORD} {number}")
         except BadSignature:
             return 0
         return 1 + number % 2

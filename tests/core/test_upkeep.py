@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,7 @@ from blobstore.core import upkeep
 from blobstore.core.gate import Caller
 from blobstore.core.store import Store
 from blobstore.errors import ContentDamaged, NotFound, StorageUnavailable
+from blobstore.storage.disk import Disk
 from tests.core.acts import A_DAY, NOW, ask, bytes_on_disk, drop, fetch, nothing_is_left, numbers, person, rules, send
 from tests.storage.contract import digest_of, put, sample
 from tests.storage.faults import Faults, fails
@@ -170,6 +173,24 @@ def test_verify_finds_rot(store: Store, me: Caller, kind: str) -> None:
     assert not send(store, me, ONE, name="x").created
     assert fetch(store, me, ONE) == ONE
     assert list(upkeep.verify(store)) == []
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+@pytest.mark.parametrize("look", [lambda store, me: list(upkeep.verify(store)), lambda *who: fetch(*who, ONE)])
+def test_nothing_is_judged_while_the_disk_is_away(store: Store, me: Caller, look: Any, replaced: bool) -> None:
+    """If this failed, a disk that goes away under a running service would make its blobs damaged ones, for good."""
+    send(store, me, ONE)
+    folder = store.settings.store
+    away = folder.rename(folder.with_name("away"))
+    if replaced:
+        Disk(folder).prepare()
+    with pytest.raises(StorageUnavailable):
+        look(store, me)
+    if replaced:
+        shutil.rmtree(folder)
+    away.rename(folder)
+    assert rules(store) == []
+    assert fetch(store, me, ONE) == ONE
 
 
 def test_verify_notes_what_is_whole(store: Store, me: Caller) -> None:

@@ -21,6 +21,7 @@ from tests.crash.peer import caller
 from tests.live import Service, service
 from tests.races.clients import Connection, final_look, login
 from tests.races.stress import PATIENT, Hammer, tidy
+from tests.served import eventually
 from tests.storage.contract import digest_of, sample
 
 DYING = {"workers": 2, "graceful_timeout_seconds": 5}
@@ -87,6 +88,35 @@ def test_workers_and_their_master_die(settings_and_store: tuple[Store, str]) -> 
         _end(everybody)
     with service(store.settings.data, url, **ALONE) as again:
         _judge(hammer, again, store)
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_workers_are_born_while_the_disk_is_away(settings_and_store: tuple[Store, str], fresh: bool) -> None:
+    """If this failed, a disk that fails for a moment would end the whole service when a worker is replaced then."""
+    store, url = settings_and_store
+    folder, elsewhere = store.settings.store, store.settings.data / "elsewhere"
+    content = sample(1000)
+    with service(store.settings.data, url, **ALONE) as running:
+        connection = Connection(running.port, login(store, "me").key)
+        folder.rename(elsewhere)
+        folder.touch()
+        _kill(*_workers(running))
+        assert eventually(lambda: _asked(connection, "/health")) == 200
+        assert connection.put("x", content)[0] == 503
+        assert _asked(connection, "/health/ready") == 503
+        folder.unlink()
+        if not fresh:
+            elsewhere.rename(folder)
+        assert connection.put("x", content)[0] == 201
+        assert connection.ask("GET", f"/{digest_of(content)}") == (200, content)
+        connection.close()
+        assert len(_workers(running)) == 1
+
+
+def _asked(connection: Connection, path: str) -> int | None:
+    with suppress(OSError, HTTPException):
+        return connection.ask("GET", path)[0]
+    return None
 
 
 @pytest.fixture

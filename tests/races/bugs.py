@@ -82,7 +82,7 @@ def vouch_if_needed(session: Any, digest: Any, location: str, content_type: str)
 
 
 def twin_before_the_lock(self: Any, location: str) -> Any:
-    name, folder = upload._place(self.digest, self.given)
+    name, folder = upload._place(self.caller, self.digest, self.given)
     with self.store.database.transaction() as session:
         twin = files.find_twin(session, self.owner_id, self.digest, name=name, folder=folder, but=self.file_id)
         blob = blobs.lock(session, self.digest)

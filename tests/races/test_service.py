@@ -11,14 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import psycopg2
 import pytest
 from sqlalchemy import text
 
 from blobstore.app import open_store
 from blobstore.core.store import Store
 from blobstore.environment import load
-from tests.conftest import EMPTY, SECRET_KEY, libpq
+from tests.conftest import SECRET_KEY, empty
 from tests.live import Service, service
 from tests.races.clients import Connection, Login, final_look, login
 from tests.races.stress import PATIENT, Hammer, tidy
@@ -57,9 +56,7 @@ class Place:
 @pytest.fixture(scope="module")
 def place(migrated_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """A service for all tests of this module."""
-    with psycopg2.connect(libpq(migrated_url)) as connection, connection.cursor() as cursor:
-        cursor.execute(EMPTY)
-    connection.close()
+    empty(migrated_url)
     data = tmp_path_factory.mktemp("data")
     store = open_store(
         load({"DATABASE_URL": migrated_url, "BLOBSTORE_DATA": str(data), "SECRET_KEY": SECRET_KEY}, None)

@@ -79,7 +79,7 @@ def at_once(*calls: Callable[[], object]) -> None:
 
 
 class StorageContract:
-    """Promises 1 to 9, within one process."""
+    """Promises 1 to 10, within one process."""
 
     excluded_seconds = 0.2
     """How long a publish is given to break into `exclusive`. A right one never does, however long."""
@@ -293,3 +293,8 @@ class StorageContract:
         """If this failed, the floor of free space could not be kept."""
         free = storage.free_bytes()
         assert free is None or free > 0
+
+    def test_10_a_probe_leaves_nothing(self, storage: Storage, oracle: Oracle) -> None:
+        """If this failed, a store in trouble would be filled by looking whether it still is."""
+        storage.probe()
+        assert oracle.strays() == list(storage.locations()) == []

@@ -230,6 +230,13 @@ class DeletesOnce(Disk):
         super().delete(location)
 
 
+class LeavesProbe(Disk):
+    """A probe fills the disk."""
+
+    def probe(self) -> None:
+        (self.root / "tmp" / "probe").write_bytes(b"x")
+
+
 class TakesLiving(NamedDisk):
     """Whatever is staged counts as abandoned."""
 

@@ -23,7 +23,18 @@ T = TypeVar("T")
 Action = Callable[[], object]
 
 VERBS = frozenset(
-    {"stage", "open", "size", "delete", "exclusive", "locations", "free_bytes", "identity", "discard_abandoned"}
+    {
+        "stage",
+        "open",
+        "size",
+        "delete",
+        "exclusive",
+        "locations",
+        "free_bytes",
+        "probe",
+        "identity",
+        "discard_abandoned",
+    }
     | {"write", "publish", "discard", "read"}
 )
 
@@ -99,6 +110,9 @@ class Faults:
 
     def free_bytes(self) -> int | None:
         return self.around("free_bytes", self.inner.free_bytes)
+
+    def probe(self) -> None:
+        self.around("probe", self.inner.probe)
 
     def identity(self) -> str | None:
         return self.around("identity", self.inner.identity)

@@ -49,6 +49,9 @@ class Memory:
     def free_bytes(self) -> int | None:
         return None
 
+    def probe(self) -> None:
+        pass
+
     def identity(self) -> str | None:
         return None
 
