@@ -29,7 +29,8 @@ def set_password_once(store: Store, user_id: int, epoch: int, password: str) -> 
             .where(User.id == user_id, User.epoch == epoch)
             .values(password_hash=password_hash, epoch=User.epoch + 1)
         )
-        sessions.end_all(session, user_id)
+        if changed.rowcount:  # type: ignore[attr-defined]
+            sessions.end_all(session, user_id)
         return bool(changed.rowcount)  # type: ignore[attr-defined]
 
 

@@ -5,6 +5,9 @@ argon2id with OWASP's minimum: 19 MiB, two passes, one lane: about 19 ms of one 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from argon2 import PasswordHasher
 from argon2.exceptions import HashingError, InvalidHashError, VerificationError
 from argon2.low_level import error_to_str
@@ -48,7 +51,7 @@ def is_outdated(password_hash: str) -> bool:
 
 
 class Verifier:
-    """Verifies passwords one at a time; `waiting` more may queue in this worker, the next one is refused."""
+    """Runs argon2 for strangers, one at a time; `waiting` more may queue in this worker, the next one is refused."""
 
     def __init__(self, waiting: int = 8) -> None:
         self._running = BoundedSemaphore(1)
@@ -62,11 +65,21 @@ class Verifier:
 
     def verify(self, password_hash: str, password: str) -> bool:
         """Whether the password has that hash. Raises Busy when too many wait already, and without the memory for it."""
+        with self._turn():
+            return offload(_verify, password_hash, password)
+
+    def hash(self, password: str) -> str:
+        """The hash of a password that somebody without an account brings. Raises Busy, as `verify` does."""
+        with self._turn():
+            return hash_password(password)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
         if not self._places.acquire(blocking=False):
             raise Busy("too many logins at once")
         try:
             with self._running:
-                return offload(_verify, password_hash, password)
+                yield
         finally:
             self._places.release()
 

@@ -104,7 +104,7 @@ def password_changed(place: Place, user: str, me: str) -> Revoked:
 
 def password_reset(place: Place, user: str, me: str) -> Revoked:
     ticket = people.answered(place, by(ROOT, f"POST {USERS}/{user}/ticket"))["ticket"]
-    redeem = ask_json("POST /api/v1/auth/password/reset", {"ticket": ticket, "new": NEW_PASSWORD}, me=False)
+    redeem = ask_json("POST /api/v1/auth/password/reset/confirm", {"ticket": ticket, "new": NEW_PASSWORD}, me=False)
     return of_a_password(place, user, me), done(place, redeem)
 
 
