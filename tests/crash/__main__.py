@@ -73,7 +73,7 @@ def _run(progress: Progress, name: str, folder: Path, *, quick: bool) -> tuple[l
     try:
         for outcome in scenario.run(folder, cases):
             found[outcome.scenario] = outcome
-            progress.update(task, description=_line(outcome, cases))
+            progress.update(task, description=outcome.so_far)
         return list(found.values()), True
     except LeftOut as missing:
         progress.console.print(f"{name} is left out: {missing}")
@@ -83,13 +83,8 @@ def _run(progress: Progress, name: str, folder: Path, *, quick: bool) -> tuple[l
     finally:
         progress.remove_task(task)
         for outcome in found.values():
-            progress.console.print(_line(outcome, cases), markup=False)
+            progress.console.print(outcome.so_far, markup=False, soft_wrap=True)
     return list(found.values()), False
-
-
-def _line(outcome: Outcome, cases: int) -> str:
-    how_far = f"{outcome.cases:,} of {max(cases, outcome.cases):,}"
-    return f"{outcome.scenario}: {how_far}, {outcome.lost} lost, {outcome.corrupt} corrupt, {outcome.leaked} leaked"
 
 
 if __name__ == "__main__":
