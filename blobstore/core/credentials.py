@@ -92,10 +92,12 @@ class Credentials:
         if not _plausible(name, password):
             raise Unauthenticated("wrong name or password")
         row = self._store.database.fetch(_BY_NAME, name.casefold())
-        user_id, account, password_hash = (row[0], row[1], row[6]) if row else (0, name.casefold(), DECOY)
-        if not self._fits(user_id, password_hash, password, (account, address)) or row is None or row[5]:
+        # A disabled user is nobody: what his own password costs here, or counts, would tell that it is right.
+        known = row if row is not None and not row[5] else None
+        user_id, account, password_hash = (known[0], known[1], known[6]) if known else (0, name.casefold(), DECOY)
+        if not self._fits(user_id, password_hash, password, (account, address)) or known is None:
             raise Unauthenticated("wrong name or password")
-        return replace(_caller(row, ALL_SCOPES, by_password=True), epoch=row[7])
+        return replace(_caller(known, ALL_SCOPES, by_password=True), epoch=known[7])
 
     def by_key(self, key: str) -> Caller:
         """The caller behind an API key, with its scopes and its folder. Raises Unauthenticated."""
@@ -156,31 +158,37 @@ class Credentials:
         if remembered:
             return False
         try:
-            fits = self.verifier.verify(password_hash, password)
+            fits = self.verifier.verify(password_hash, password, who[1])
         except BaseException:
-            self._give_back(*who)
+            self._give_back(self._limits(*who))
             raise
         self._remember(memory_key, fits=fits)
         if fits:
-            self._give_back(*who)
+            self._give_back(self._limits(*who))
             new_password.rehash(self._store, user_id, password_hash, password)
         return fits
 
-    def _limits(self, name: str, address: str) -> tuple[tuple[int, int, str, str, str], tuple[int, int, str]]:
+    def _limits(self, name: str, address: str) -> list[tuple[int, tuple[str, ...]]]:
+        """How many failures there may be of what, the closest first: nobody uses up what all have together."""
         settings = self._store.settings
-        seconds = settings.login_window_seconds
-        each = (settings.login_failures, seconds, "login", name, address)
-        return each, (settings.login_failures_total, seconds, "login-total")
+        return [
+            (settings.login_failures, ("login", name, address)),
+            (settings.login_failures_per_address, ("login-address", address)),
+            (settings.login_failures_total, ("login-total",)),
+        ]
 
     def _count_attempt(self, name: str, address: str) -> None:
         """Before argon2, so that a flood of wrong passwords costs no more than a query each."""
-        for limit in self._limits(name, address):
-            if not self._limiter.hit(*limit):
-                raise TooManyAttempts(self._limiter.retry_after_seconds(*limit))
+        limits, seconds = self._limits(name, address), self._store.settings.login_window_seconds
+        for number, (amount, names) in enumerate(limits):
+            if not self._limiter.hit(amount, seconds, *names):
+                self._give_back(limits[:number])
+                raise TooManyAttempts(self._limiter.retry_after_seconds(amount, seconds, *names))
 
-    def _give_back(self, name: str, address: str) -> None:
-        for limit in self._limits(name, address):
-            self._limiter.give_back(*limit)
+    def _give_back(self, limits: list[tuple[int, tuple[str, ...]]]) -> None:
+        """Take back an attempt that has succeeded, or was not made."""
+        for amount, names in limits:
+            self._limiter.give_back(amount, self._store.settings.login_window_seconds, *names)
 
     def _memory_key(self, *parts: int | str) -> bytes:
         """An HMAC over length-prefixed fields: without the lengths two of them could be shifted into another pair."""

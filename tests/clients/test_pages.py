@@ -88,6 +88,16 @@ def test_another_answer_is_seen(shown: str, said: str) -> None:
 def test_the_pages_have_what_people_do() -> None:
     """A page would be read as one without a line, and nothing of it be typed."""
     typed = [line.command for line in lines(ACCOUNTS)]
-    for path in ("login", "logout", "sessions/ID", "keys", "keys/ID", "password", "password/reset", "users/ann/ticket"):
+    for path in (
+        "login",
+        "logout",
+        "sessions/ID",
+        "keys",
+        "keys/ID",
+        "keys/ID/rotate",
+        "password",
+        "password/reset",
+        "users/ann/ticket",
+    ):
         assert any(re.search(rf"/{path}\b", command) for command in typed), path
     assert {page.name for page in PAGES} >= {"README.md", "accounts.md", "operations.md"}
