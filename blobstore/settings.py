@@ -157,6 +157,8 @@ class Settings(BaseSettings):
     """The same for requests without valid credentials, per client address (an IPv6 /64); 0: no limit."""
     login_failures: int = Field(10, ge=1)
     """Failed logins per account and address in a window."""
+    login_failures_per_address: int = Field(100, ge=1)
+    """Failed logins of all accounts from one client address (an IPv6 /64) in a window."""
     login_failures_total: int = Field(1000, ge=1)
     """Failed logins of all accounts and addresses in a window."""
     login_window_seconds: int = Field(300, ge=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -126,17 +125,16 @@ def new_user(
     email: str | None,
     admin: bool,
     quota_bytes: int | None,
-    hashed: Callable[[str], str] | None = None,
+    client: str = "",
 ) -> dict[str, Any]:
-    """What is checked of a new user, as columns; `hashed` hashes in place of `passwords.hash_password`.
+    """What is checked of a new user, as columns; `client` is whose turn the hashing takes.
 
-    Raises BadUserName, BadOption for the password or e-mail.
+    Raises BadUserName, BadOption for the password or e-mail, Busy.
     """
-    hash_password = hashed or passwords.hash_password
     return {
         "name": parse_user_name(name),
         "email": None if email is None else parse_email(email),
-        "password_hash": hash_password(passwords.check_password(password)),
+        "password_hash": passwords.hash_password(passwords.check_password(password), client),
         "role": "admin" if admin else "user",
         "quota_bytes": quota_bytes,
     }

@@ -30,7 +30,7 @@ from blobstore.core.passwords import DECOY, Verifier
 from blobstore.core.store import Store
 from blobstore.database import Prepared
 from blobstore.emails import fold
-from blobstore.errors import EmailUnverified, Unauthenticated
+from blobstore.errors import EmailUnverified, TooManyAttempts, Unauthenticated
 
 MAX_NAME_BYTES = 254
 GOOD_SECONDS, WRONG_SECONDS, REMEMBERED = 300.0, 60.0, 10_000
@@ -96,12 +96,14 @@ class Credentials:
             raise Unauthenticated("wrong name or password")
         folded = fold(name)
         row = self._store.database.fetch(_BY_NAME, folded)
-        user_id, account, password_hash = (row[0], row[1], row[6]) if row else (0, folded, DECOY)
-        if not self._fits(user_id, password_hash, password, (account, address)) or row is None or row[8]:
+        # A disabled user is nobody: what his own password costs here, or counts, would tell that it is right.
+        known = row if row is not None and not row[8] else None
+        user_id, account, password_hash = (known[0], known[1], known[6]) if known else (0, folded, DECOY)
+        if not self._fits(user_id, password_hash, password, (account, address)) or known is None:
             raise Unauthenticated("wrong name or password")
-        if row[5]:
+        if known[5]:
             raise EmailUnverified("this account waits for its e-mail to be verified; a link was sent there")
-        return replace(_caller(row, ALL_SCOPES, by_password=True), epoch=row[7])
+        return replace(_caller(known, ALL_SCOPES, by_password=True), epoch=known[7])
 
     def by_key(self, key: str) -> Caller:
         """The caller behind an API key, with its scopes and its folder. Raises Unauthenticated."""
@@ -162,30 +164,39 @@ class Credentials:
         if remembered:
             return False
         try:
-            fits = self.verifier.verify(password_hash, password)
+            fits = self.verifier.verify(password_hash, password, who[1])
         except BaseException:
-            self._give_back(*who)
+            self._give_back(self._limits(*who))
             raise
         self._remember(memory_key, fits=fits)
         if fits:
-            self._give_back(*who)
+            self._give_back(self._limits(*who))
             new_password.rehash(self._store, user_id, password_hash, password)
         return fits
 
-    def _limits(self, name: str, address: str) -> tuple[tuple[int, int, str, str, str], tuple[int, int, str]]:
+    def _limits(self, name: str, address: str) -> list[tuple[int, tuple[str, ...]]]:
+        """How many failures there may be of what, the closest first: nobody uses up what all have together."""
         settings = self._store.settings
-        seconds = settings.login_window_seconds
-        each = (settings.login_failures, seconds, "login", name, address)
-        return each, (settings.login_failures_total, seconds, "login-total")
+        return [
+            (settings.login_failures, ("login", name, address)),
+            (settings.login_failures_per_address, ("login-address", address)),
+            (settings.login_failures_total, ("login-total",)),
+        ]
 
     def _count_attempt(self, name: str, address: str) -> None:
         """Before argon2, so that a flood of wrong passwords costs no more than a query each."""
-        for limit in self._limits(name, address):
-            self._limiter.take("failed logins", *limit)
+        limits, seconds = self._limits(name, address), self._store.settings.login_window_seconds
+        for number, (amount, names) in enumerate(limits):
+            try:
+                self._limiter.take("failed logins", amount, seconds, *names)
+            except TooManyAttempts:
+                self._give_back(limits[:number])
+                raise
 
-    def _give_back(self, name: str, address: str) -> None:
-        for limit in self._limits(name, address):
-            self._limiter.give_back(*limit)
+    def _give_back(self, limits: list[tuple[int, tuple[str, ...]]]) -> None:
+        """Take back an attempt that has succeeded, or was not made."""
+        for amount, names in limits:
+            self._limiter.give_back(amount, self._store.settings.login_window_seconds, *names)
 
     def _memory_key(self, *parts: int | str) -> bytes:
         """An HMAC over length-prefixed fields: without the lengths two of them could be shifted into another pair."""

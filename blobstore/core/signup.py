@@ -16,12 +16,11 @@ from blobstore.core import accounts, mails
 from blobstore.core.accounts import Account
 from blobstore.core.limits import Limiter
 from blobstore.core.new_email import check_allowed
-from blobstore.core.passwords import Verifier
 from blobstore.core.store import Store
 from blobstore.errors import AlreadyExists, RegistrationClosed
 
 
-def sign_up(store: Store, verifier: Verifier, name: str, email: str, password: str, client: str) -> Account:
+def sign_up(store: Store, name: str, email: str, password: str, client: str) -> Account:
     """Make a user with the default quota, who may log in at once only where nothing has to be verified.
 
     `client` is the address that asks. Raises RegistrationClosed, TooManyAttempts, BadOption, EmailNotAllowed,
@@ -34,7 +33,7 @@ def sign_up(store: Store, verifier: Verifier, name: str, email: str, password: s
     limiter.take("signups", settings.signups, settings.signup_window_seconds, "signup", client)
     check_allowed(settings, accounts.parse_email(email))
     quota_bytes = settings.default_quota_bytes
-    values = accounts.new_user(name, password, email=email, admin=False, quota_bytes=quota_bytes, hashed=verifier.hash)
+    values = accounts.new_user(name, password, email=email, admin=False, quota_bytes=quota_bytes, client=client)
     by_mail = settings.smtp_host is not None
     values |= {"verified": False, "admitted": settings.registration == "open" and not by_mail}
     try:

@@ -115,6 +115,7 @@ def test_the_pages_have_what_people_do() -> None:
         "sessions/ID",
         "keys",
         "keys/ID",
+        "keys/ID/rotate",
         "password",
         "password/reset/confirm",
         "users/ann/ticket",

@@ -11,7 +11,6 @@ import pytest
 from blobstore.core import accounts, admin, delivery, mails, new_email, signup, tickets
 from blobstore.core.accounts import Account
 from blobstore.core.credentials import Credentials
-from blobstore.core.passwords import Verifier
 from blobstore.core.store import Store
 from tests.conftest import NEW_PASSWORD, PASSWORD
 from tests.core.acts import ask
@@ -38,7 +37,7 @@ def posting(with_settings: With, box: Mailbox) -> Store:
 
 def join(store: Store, name: str = "ann", email: str = "ann@files.example") -> Account:
     """Sign up."""
-    return signup.sign_up(store, Verifier(), name, email, PASSWORD, "a")
+    return signup.sign_up(store, name, email, PASSWORD, "a")
 
 
 def waiting(store: Store) -> list[tuple[object, ...]]:
