@@ -17,7 +17,18 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from bench.report import host
-from tests.crash import broken_disk, full_disk, kills, scarcity, storage_errors, worker_kills
+from tests.crash import (
+    bit_rot,
+    broken_disk,
+    frozen,
+    full_disk,
+    kills,
+    outages,
+    restarts,
+    scarcity,
+    storage_errors,
+    worker_kills,
+)
 from tests.crash.power import power_cuts
 from tests.crash.table import LeftOut, Outcome, Scenario, table
 
@@ -31,6 +42,10 @@ SCENARIOS: dict[str, Scenario] = {
     "broken-disk": broken_disk.SCENARIO,
     "full-disk": full_disk.SCENARIO,
     "scarcity": scarcity.SCENARIO,
+    "outages": outages.SCENARIO,
+    "frozen": frozen.SCENARIO,
+    "restarts": restarts.SCENARIO,
+    "bit-rot": bit_rot.SCENARIO,
 }
 """By the names that `--only` takes, in the order in which they run."""
 
