@@ -20,6 +20,7 @@ from bench.report import host
 from tests.crash import broken_disk, full_disk, kills, scarcity, storage_errors, worker_kills
 from tests.crash.power import power_cuts
 from tests.crash.table import LeftOut, Outcome, Scenario, table
+from tests.races import faults
 
 POSTGRES = "18"
 SCENARIOS: dict[str, Scenario] = {
@@ -31,6 +32,7 @@ SCENARIOS: dict[str, Scenario] = {
     "broken-disk": broken_disk.SCENARIO,
     "full-disk": full_disk.SCENARIO,
     "scarcity": scarcity.SCENARIO,
+    **faults.SCENARIOS,
 }
 """By the names that `--only` takes, in the order in which they run."""
 
