@@ -31,6 +31,7 @@ from tests.crash import (
 )
 from tests.crash.power import power_cuts
 from tests.crash.table import LeftOut, Outcome, Scenario, table
+from tests.races import faults
 
 POSTGRES = "18"
 SCENARIOS: dict[str, Scenario] = {
@@ -46,6 +47,7 @@ SCENARIOS: dict[str, Scenario] = {
     "frozen": frozen.SCENARIO,
     "restarts": restarts.SCENARIO,
     "bit-rot": bit_rot.SCENARIO,
+    **faults.SCENARIOS,
 }
 """By the names that `--only` takes, in the order in which they run."""
 

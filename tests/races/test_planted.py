@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.races.caught import BUG, TEST, Note
 from tests.races.place import opened
 from tests.races.planted import IN_SERVICES, of
 
@@ -14,8 +15,10 @@ MOST_TURNS = 20
 
 
 @pytest.mark.parametrize("bug", IN_SERVICES)
-def test_a_crowd_finds_it(database_url: str, tmp_path: Path, bug: str) -> None:
+def test_a_crowd_finds_it(database_url: str, tmp_path: Path, record_property: Note, bug: str) -> None:
     """If this failed, no number of requests at the same instant would show this bug."""
     turn = IN_SERVICES[bug].turn
+    record_property(BUG, bug)
+    record_property(TEST, f"test_a_crowd[{turn.__name__}]")
     with opened(tmp_path / "data", database_url, of(bug)) as place:
         assert any(turn(place, number) for number in range(MOST_TURNS))

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from inspect import isfunction, signature
 from pathlib import Path
 
 import pytest
 
+from tests.races.caught import BUG, TEST, Note
+from tests.storage import disks
 from tests.storage.contract import StorageContract
 from tests.storage.disks import make
 from tests.storage.oracle import DiskOracle
 from tests.storage.processes import CONTENT, DIGEST, LOCATION, SIZE, DiskInProcesses
 from tests.storage.tracing import order_violations, traced
+
+
+def words(mutant: str) -> str:
+    """Its name for people."""
+    return "a disk that " + re.sub("(?<!^)([A-Z])", r" \1", mutant).lower()
 
 
 class Suite(StorageContract, DiskInProcesses):
@@ -40,10 +49,15 @@ class Suite(StorageContract, DiskInProcesses):
         ("NoLock", "test_3_names_are_given_under_the_lock"),
     ],
 )
-def test_the_contract_catches(root: Path, mutant: str, test: str) -> None:
+def test_the_contract_catches(root: Path, record_property: Note, mutant: str, test: str) -> None:
     """If this failed, a backend with this bug would pass the contract."""
-    with pytest.raises((Exception, pytest.fail.Exception)):
-        getattr(Suite(), test)(make(mutant, root), DiskOracle(root))
+    record_property(BUG, words(mutant))
+    record_property(TEST, f"TestDisk.{test}")
+    run = getattr(Suite(), test)
+    given = {"storage": make(mutant, root), "oracle": DiskOracle(root)}
+    with pytest.raises((Exception, pytest.fail.Exception)) as caught:
+        run(**{name: given[name] for name in signature(run).parameters})
+    assert not isinstance(caught.value, (AttributeError, KeyError, NameError, TypeError)), "the bug is not what it was"
 
 
 @pytest.mark.parametrize(
@@ -55,9 +69,20 @@ def test_the_contract_catches(root: Path, mutant: str, test: str) -> None:
         ("SyncsEarly", "the name is not durable"),
     ],
 )
-def test_the_trace_catches(root: Path, mutant: str, violation: str) -> None:
+def test_the_trace_catches(root: Path, record_property: Note, mutant: str, violation: str) -> None:
     """If this failed, a publish that a power cut undoes would pass the order check."""
+    record_property(BUG, words(mutant))
+    record_property(TEST, f"TestDisk.{DiskInProcesses.test_3_a_power_cut_loses_nothing.__name__}")
     printed, lines = traced(mutant, root, "publish", SIZE)
     assert printed == LOCATION
     assert DiskOracle(root).bytes_of(DIGEST) == CONTENT
     assert order_violations(lines, root, DIGEST) == [violation]
+
+
+def test_every_bug_is_where_the_disk_still_is() -> None:
+    """If this failed, a mutant would change what nobody calls any more, and what fails for it would prove nothing."""
+    mutants = [bug for bug in vars(disks).values() if isinstance(bug, type) and bug.__module__ == disks.__name__]
+    changed = [(mutant, name) for mutant in mutants for name, value in vars(mutant).items() if isfunction(value)]
+    assert changed
+    for mutant, name in changed:
+        assert any(hasattr(product, name) for product in mutant.__mro__ if product.__module__ != disks.__name__)

@@ -1,0 +1,44 @@
+"""Which test catches which planted bug: told by the tests that plant them, as they run.
+
+Such a test notes the bug, and the test of the suite that fails for it, with `record_property`.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+from tests.served import ROOT
+
+PLANTING = (
+    "tests/races/test_protocol.py::test_a_dropped_rule_is_caught",
+    "tests/storage/test_mutants.py",
+    "tests/races/test_planted.py",
+    "tests/races/test_machine.py::test_a_bug_is_found",
+)
+"""The tests that plant bugs; the last ones take minutes."""
+BUG, TEST = "bug", "caught by"
+Note = Callable[[str, object], None]
+"""The type of `record_property`."""
+
+
+def caught(folder: Path, count: int) -> tuple[dict[str, list[str]], set[str]]:
+    """Run the first so many of PLANTING: the tests that caught each bug, and what was not caught, or not tried."""
+    report = folder / "report.xml"
+    options = ["-q", "-p", "no:cacheprovider", "-o", "junit_family=xunit1", f"--junitxml={report}"]
+    with (folder / "pytest.log").open("wb") as log:
+        command = [sys.executable, "-m", "pytest", *options, *PLANTING[:count]]
+        subprocess.run(command, cwd=ROOT, stdout=log, stderr=log, check=False)
+    found: dict[str, list[str]] = defaultdict(list)
+    missed = set()
+    for case in ElementTree.parse(report).iter("testcase"):
+        noted = {each.get("name"): str(each.get("value")) for each in case.iter("property")}
+        if BUG in noted and not any(case.find(end) is not None for end in ("failure", "error", "skipped")):
+            found[noted[BUG]].append(noted[TEST])
+        elif BUG in noted or case.find("failure") is not None or case.find("error") is not None:
+            missed.add(noted.get(BUG, str(case.get("name"))))
+    return found, missed
