@@ -40,6 +40,7 @@ BELOW = {
     "ui": GROUND | {"core", "api", "ui"},
     "cluster": GROUND | {"cluster"},
     "embedded": GROUND | {"cluster", "embedded"},
+    "dumps": GROUND | {"cluster", "dumps"},
     "environment": GROUND | {"environment"},
     **dict.fromkeys(GROUND, GROUND),
 }
@@ -52,8 +53,8 @@ SERVES = ("server.py", "hooks.py", "incoming.py", "refusals.py", "wire.py", "log
 
 SQL = frozenset({"sqlalchemy", "psycopg2", "alembic"})
 SPEAKS_SQL = ("core/", "models.py", "database.py", "green.py", "storage/postgres.py")
-BRINGS_POSTGRES = ("cluster.py", "embedded.py")
-"""The embedded PostgreSQL: its address as a URL, `SELECT 1`, `CREATE DATABASE`. No table of ours."""
+BRINGS_POSTGRES = ("cluster.py", "embedded.py", "dumps.py")
+"""PostgreSQL's programs: its address as a URL, `SELECT 1`, `CREATE DATABASE`. No table of ours is written."""
 
 OWNERS = ("core/blobs.py", "core/quota.py")
 ACCOUNTS = ("core/accounts.py", "core/admin.py", "core/new_email.py", "core/new_password.py", "core/removal.py")

@@ -41,7 +41,7 @@ SELECT id, owner_id, digest FROM files WHERE expires_at <= clock_timestamp() ORD
 """)
 _HAS_ROW = text("SELECT EXISTS (SELECT FROM blobs WHERE digest = :digest)")
 _PUBLISHED = text("""
-SELECT digest, location, published_at, size_bytes FROM blobs
+SELECT digest, location, published_at, size_bytes, refs FROM blobs
 WHERE published_at IS NOT NULL AND digest > :after ORDER BY digest LIMIT :limit
 """)
 
@@ -173,6 +173,7 @@ class Published:
     location: str
     published_at: datetime
     size_bytes: int
+    refs: int
 
 
 def published(store: Store) -> Iterator[Published]:

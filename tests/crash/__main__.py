@@ -18,6 +18,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from bench.report import host
 from tests.crash import (
+    backups,
     bit_rot,
     broken_disk,
     frozen,
@@ -47,6 +48,7 @@ SCENARIOS: dict[str, Scenario] = {
     "frozen": frozen.SCENARIO,
     "restarts": restarts.SCENARIO,
     "bit-rot": bit_rot.SCENARIO,
+    "backups": backups.SCENARIO,
     **faults.SCENARIOS,
 }
 """By the names that `--only` takes, in the order in which they run."""
