@@ -26,6 +26,7 @@ WIRE = {
     "bad_user_name": 422, "length_required": 411, "unsupported_transfer_coding": 501, "unsupported_media_type": 415,
     "unsupported_content_encoding": 415, "invalid_credentials": 401, "forbidden": 403, "cross_site": 403,
     "insufficient_scope": 403, "outside_folder": 403, "password_required": 403, "bad_signature": 403,
+    "registration_closed": 403, "email_not_allowed": 403, "email_unverified": 403, "mail_disabled": 403,
     "not_found": 404, "conflict": 409, "digest_mismatch": 409, "already_exists": 409, "already_rotated": 409,
     "last_admin": 409,
     "limit_exceeded": 413, "file_too_large": 413, "quota_exceeded": 413, "body_too_large": 413,
@@ -67,7 +68,7 @@ def test_errors_of_the_router(client: FlaskClient) -> None:
         ("GET", "/upload", "HEAD, OPTIONS, POST, PUT"),
         ("POST", f"/{digest}", "DELETE, GET, HEAD, OPTIONS, PUT"),
         ("TRACE", f"/{digest}", "DELETE, GET, HEAD, OPTIONS, PUT"),
-        ("FOO", "/api/v1/me", "DELETE, GET, HEAD, OPTIONS"),
+        ("FOO", "/api/v1/me", "DELETE, GET, HEAD, OPTIONS, PATCH"),
         ("DELETE", "/api/v1/me/quota", "GET, HEAD, OPTIONS"),
     ]:
         answer = client.open(path, method=method)

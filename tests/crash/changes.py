@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from flask import Flask
 
-from blobstore import serve
+from blobstore import database, serve
 from blobstore.core.upload import Outcome, _Upload
 from blobstore.digest import Digest
 from blobstore.errors import StorageUnavailable
@@ -76,6 +76,10 @@ def _believe_every_publish() -> None:
     DiskStaged.publish = believed
 
 
+def _commit_in_memory() -> None:
+    database.OPTIONS = database.OPTIONS.replace("synchronous_commit=on", "synchronous_commit=off")
+
+
 NAMED = "staged under a name"
 CHANGES: dict[str, Callable[[], None]] = {
     NAMED: _name_what_is_staged,
@@ -85,6 +89,7 @@ CHANGES: dict[str, Callable[[], None]] = {
     "a failed fsync tried again": _sync_again,
     "a write that failed taken for a good one": _believe_every_write,
     "a publish that failed taken for a good one": _believe_every_publish,
+    "commits that are not durable": _commit_in_memory,
 }
 
 

@@ -9,6 +9,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import text
@@ -42,7 +43,9 @@ def login(store: Store, name: str, quota_bytes: int | None = None) -> Login:
 
 
 class Connection:
-    """One connection, made anew when it was lost."""
+    """One connection, made anew when it was lost. `headers` are those of the last answer."""
+
+    headers: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, port: int, key: str) -> None:
         self.port = port
@@ -54,6 +57,7 @@ class Connection:
         try:
             self._http.request(method, path, body, self._headers | headers)
             answer = self._http.getresponse()
+            self.headers = answer.headers
             return answer.status, answer.read()
         except (OSError, HTTPException):
             self.close()
@@ -69,9 +73,16 @@ class Connection:
 class Client(threading.Thread):
     """Sends random requests about CONTENTS as one user until it is told to stop, or cannot go on."""
 
-    def __init__(self, port: int, user: Login, history: History, stop: threading.Event, seed: int) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        user: Login,
+        history: History,
+        stop: threading.Event,
+        seed: int,
+    ) -> None:
         super().__init__()
-        self._connection = Connection(port, user.key)
+        self._connection = connection
         self._user, self._history, self._told_to_stop = user, history, stop
         self._random = random.Random(seed)
         self.failed: BaseException | None = None
@@ -141,7 +152,7 @@ class Client(threading.Thread):
 def final_look(port: int, users: list[Login], history: History) -> None:
     """Read every key once more, when nobody else does anything."""
     for user in users:
-        client = Client(port, user, history, threading.Event(), 0)
+        client = Client(Connection(port, user.key), user, history, threading.Event(), 0)
         for number in range(len(CONTENTS)):
             client.read(number)
         client.list()

@@ -17,7 +17,7 @@ from blobstore.core.check import Finding, check
 from blobstore.core.store import Store
 from blobstore.errors import Unavailable
 from tests.live import Service
-from tests.races.clients import Client, Login, login
+from tests.races.clients import Client, Connection, Login, login
 from tests.races.history import History
 
 NOW = timedelta(0)
@@ -26,17 +26,30 @@ PATIENT = {"database_timeout_seconds": 60, "POOL_TIMEOUT": 60, "workers": 2, "gr
 
 
 class Hammer:
-    """So many clients, four to a user, and upkeep without any grace, until `stop`. `name` is what its users have."""
+    """So many clients, four to a user, and upkeep without any grace, until `stop`.
 
-    def __init__(self, running: Service, store: Store, clients: int, seed: int = 0, name: str = "user") -> None:
+    `connect(port, key)` makes their connections; `name` is how their users' names begin, who must be new.
+    """
+
+    def __init__(
+        self,
+        running: Service,
+        store: Store,
+        clients: int,
+        seed: int = 0,
+        *,
+        connect: Callable[[int, str], Connection] = Connection,
+        name: str = "user",
+    ) -> None:
         self._store = store
         self.history = History()
         self.stop = threading.Event()
         self.names = [f"{name}{number}" for number in range(max(clients // 4, 1))]
         self.users: list[Login] = [login(store, each) for each in self.names]
+        owners = (self.users[number % len(self.users)] for number in range(clients))
         self._clients = [
-            Client(running.port, self.users[number % len(self.users)], self.history, self.stop, seed + number)
-            for number in range(clients)
+            Client(connect(running.port, owner.key), owner, self.history, self.stop, seed + number)
+            for number, owner in enumerate(owners)
         ]
         self._upkeep = threading.Thread(target=self._tidy)
         self.rounds = 0
