@@ -1,10 +1,13 @@
-"""Many requests at the same instant. A turn is one such crowd, on users and contents of its own; it says what is wrong.
+"""Many requests at the same instant.
 
-a_tenth_of_the_quota   50 parallel uploads of a tenth of the quota: exactly 10 are stored
-the_same_content       one user sends one content 50 times: one claim, charged once, 50 answers of 2xx
-overlapping_sets       forms of many files and deletes of many names of the same few contents, in random order, while
-                       downloads are counted and whole accounts removed: nobody hears of a deadlock
-a_cut_body             of 50 parallel uploads each second one breaks off: it is refused, and nothing is left of it
+    a_tenth_of_the_quota   50 parallel uploads of a tenth of the quota: exactly 10 are stored
+    the_same_content       one user sends one content 50 times: one claim, charged once, 50 answers of 2xx
+    overlapping_sets       forms of many files, and deletes of all names of a content, over the same few contents in
+                           random order, while downloads are counted; then whole accounts are removed at once: nobody
+                           hears of a deadlock
+    a_cut_body             half of 50 parallel uploads break off: they are refused, and nothing is left of them
+
+A turn is one such crowd, on users and contents of its own. It says what is wrong, and leaves nothing behind.
 """
 
 from __future__ import annotations

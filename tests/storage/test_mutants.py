@@ -16,10 +16,36 @@ from tests.storage.oracle import DiskOracle
 from tests.storage.processes import CONTENT, DIGEST, LOCATION, SIZE, DiskInProcesses
 from tests.storage.tracing import order_violations, traced
 
+BY_CONTRACT = [
+    ("ShowsStaged", "test_1_nothing_staged_is_visible"),
+    ("WritesInPlace", "test_9_a_reader_keeps_its_bytes"),
+    ("KeepsOld", "test_4_publishing_again_heals"),
+    ("OpensLate", "test_5_open_of_an_absent_blob_raises"),
+    ("DeletesOnce", "test_6_delete_of_an_absent_blob_succeeds"),
+    ("DiscardsOnce", "test_7_discard_at_any_time"),
+    ("NoLock", "test_8_exclusive_keeps_publish_out"),
+    ("NoLock", "test_8_a_sweep_in_another_process_keeps_publish_out"),
+    ("LeavesProbe", "test_10_a_probe_leaves_nothing"),
+    ("TakesLiving", "test_upkeep_leaves_what_is_alive"),
+    ("TakesLiving", "test_upkeep_tells_the_living_from_the_dead"),
+    ("SyncsAgain", "test_3_a_failed_fsync_is_final"),
+    ("Trusting", "test_3_a_lying_write_is_found_out"),
+    ("WritesOnce", "test_3_a_short_write_is_continued"),
+    ("NoLock", "test_3_names_are_given_under_the_lock"),
+]
+"""A mutant, and the test of the contract that it fails."""
+BY_TRACE = [
+    ("SkipsFileSync", "the file has a name before its bytes are durable"),
+    ("LinksFirst", "the file has a name before its bytes are durable"),
+    ("SkipsFolderSync", "the name is not durable"),
+    ("SyncsEarly", "the name is not durable"),
+]
+"""A mutant, and what is wrong with the order of its system calls."""
+
 
 def words(mutant: str) -> str:
     """Its name for people."""
-    return "a disk that " + re.sub("(?<!^)([A-Z])", r" \1", mutant).lower()
+    return "disk: " + re.sub("(?<!^)([A-Z])", r" \1", mutant).lower()
 
 
 class Suite(StorageContract, DiskInProcesses):
@@ -29,26 +55,7 @@ class Suite(StorageContract, DiskInProcesses):
     excluded_seconds = 60
 
 
-@pytest.mark.parametrize(
-    ("mutant", "test"),
-    [
-        ("ShowsStaged", "test_1_nothing_staged_is_visible"),
-        ("WritesInPlace", "test_9_a_reader_keeps_its_bytes"),
-        ("KeepsOld", "test_4_publishing_again_heals"),
-        ("OpensLate", "test_5_open_of_an_absent_blob_raises"),
-        ("DeletesOnce", "test_6_delete_of_an_absent_blob_succeeds"),
-        ("DiscardsOnce", "test_7_discard_at_any_time"),
-        ("NoLock", "test_8_exclusive_keeps_publish_out"),
-        ("NoLock", "test_8_a_sweep_in_another_process_keeps_publish_out"),
-        ("LeavesProbe", "test_10_a_probe_leaves_nothing"),
-        ("TakesLiving", "test_upkeep_leaves_what_is_alive"),
-        ("TakesLiving", "test_upkeep_tells_the_living_from_the_dead"),
-        ("SyncsAgain", "test_3_a_failed_fsync_is_final"),
-        ("Trusting", "test_3_a_lying_write_is_found_out"),
-        ("WritesOnce", "test_3_a_short_write_is_continued"),
-        ("NoLock", "test_3_names_are_given_under_the_lock"),
-    ],
-)
+@pytest.mark.parametrize(("mutant", "test"), BY_CONTRACT)
 def test_the_contract_catches(root: Path, record_property: Note, mutant: str, test: str) -> None:
     """If this failed, a backend with this bug would pass the contract."""
     record_property(BUG, words(mutant))
@@ -60,15 +67,7 @@ def test_the_contract_catches(root: Path, record_property: Note, mutant: str, te
     assert not isinstance(caught.value, (AttributeError, KeyError, NameError, TypeError)), "the bug is not what it was"
 
 
-@pytest.mark.parametrize(
-    ("mutant", "violation"),
-    [
-        ("SkipsFileSync", "the file has a name before its bytes are durable"),
-        ("LinksFirst", "the file has a name before its bytes are durable"),
-        ("SkipsFolderSync", "the name is not durable"),
-        ("SyncsEarly", "the name is not durable"),
-    ],
-)
+@pytest.mark.parametrize(("mutant", "violation"), BY_TRACE)
 def test_the_trace_catches(root: Path, record_property: Note, mutant: str, violation: str) -> None:
     """If this failed, a publish that a power cut undoes would pass the order check."""
     record_property(BUG, words(mutant))
