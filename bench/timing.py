@@ -25,7 +25,8 @@ from blobstore.core.store import Store
 OTHER = "other"
 SMALL, LARGE = 4096, 1 << 20
 RESAMPLES = 1000
-LIFTED = {"BLOBSTORE_LOGIN_FAILURES_TOTAL": 1_000_000, "BLOBSTORE_WORKERS": 1}
+LIMITS = ("BLOBSTORE_LOGIN_FAILURES_PER_ADDRESS", "BLOBSTORE_LOGIN_FAILURES_TOTAL")
+LIFTED = {**dict.fromkeys(LIMITS, 1_000_000), "BLOBSTORE_WORKERS": 1}
 """The limit of failures comes before argon2: with it there would be nothing to measure. One worker: less noise."""
 
 

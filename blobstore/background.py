@@ -1,5 +1,5 @@
-"""What a worker does besides answering: it writes the download counters, probes a degraded store, and does the upkeep
-when it is its turn.
+"""What a worker does besides answering: it writes the download counters, sends mail, probes a degraded store, and does
+the upkeep when it is its turn.
 
 Every worker tries for one lease; the one that has it runs `blobstore upkeep run` as a subprocess every interval, so
 that nothing is hashed or deleted on the event loop of a worker, and once for all workers and nodes.
@@ -20,7 +20,7 @@ from flask import Flask
 from gevent import subprocess
 
 from blobstore.api.context import Parts
-from blobstore.core import degraded, lease
+from blobstore.core import degraded, delivery, lease
 from blobstore.errors import BlobstoreError
 from blobstore.incoming import Bodies
 from blobstore.metrics import Meter, Present
@@ -28,6 +28,7 @@ from blobstore.metrics import Meter, Present
 FLUSH_SECONDS = 5.0
 PROBE_SECONDS = 1.0
 COUNT_SECONDS = 1.0
+MAIL_SECONDS = 2.0
 LEASE = timedelta(seconds=60)
 RENEW_SECONDS = 20.0
 FIRST_ROUND_SECONDS = 30.0
@@ -42,6 +43,8 @@ def start(app: Flask, meter: Meter | None, bodies: Bodies) -> None:
     gevent.spawn(_forever, PROBE_SECONDS, lambda: degraded.recover(parts.store))
     if meter:
         gevent.spawn(_forever, COUNT_SECONDS, lambda: count(app, meter, bodies))
+    if parts.store.settings.smtp_host:
+        gevent.spawn(_forever, MAIL_SECONDS, lambda: delivery.deliver(parts.store))
     interval = parts.store.settings.upkeep_interval_seconds
     if interval:
         upkeep = Upkeep(parts, interval)

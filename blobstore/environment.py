@@ -16,7 +16,14 @@ from pydantic import ValidationError
 
 from blobstore.settings import PREFIX, Settings, SettingsError
 
-SECRETS = ("DATABASE_URL", "POSTGRES_PASSWORD", "SECRET_KEY", "ADMIN_PASSWORD", "BLOBSTORE_METRICS_TOKEN")
+SECRETS = (
+    "DATABASE_URL",
+    "POSTGRES_PASSWORD",
+    "SECRET_KEY",
+    "ADMIN_PASSWORD",
+    "SMTP_PASSWORD",
+    "BLOBSTORE_METRICS_TOKEN",
+)
 """Each of these may come as `NAME_FILE`, the path of a file that holds it."""
 NOT_SETTINGS = ("BLOBSTORE_FAILPOINTS", *(f"{name}_FILE" for name in SECRETS))
 

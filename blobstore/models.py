@@ -47,11 +47,20 @@ class User(Base):
         CheckConstraint("used_bytes >= 0", "users_used"),
         CheckConstraint("reserved_bytes >= 0", "users_reserved"),
         CheckConstraint("logical_bytes >= 0 AND file_count >= 0 AND content_count >= 0", "users_counts"),
+        Index("users_email", "email", unique=True, postgresql_where=text("verified")),
+        Index("users_waiting", "created_at", postgresql_where=text("NOT admitted")),
     )
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
-    email: Mapped[str | None] = mapped_column(unique=True)
+    email: Mapped[str | None]
+    """Whose it is, is proven only when it is verified; anybody may claim it until then."""
+    verified: Mapped[bool] = mapped_column(server_default=text("true"))
+    """By a link that was sent to the e-mail, or by the word of an admin."""
+    email_epoch: Mapped[int] = mapped_column(Integer, server_default="0")
+    """Raised with every change of the e-mail, to make the tickets that went to the old one void."""
+    admitted: Mapped[bool] = mapped_column(server_default=text("true"))
+    """May log in: an admin made him, he has verified an e-mail once, or nothing had to be verified."""
     password_hash: Mapped[str]
     role: Mapped[str] = mapped_column(server_default="user")
     quota_bytes: Mapped[int | None]
@@ -174,6 +183,26 @@ class UserSession(Base):
     expires_at: Mapped[datetime]
     address: Mapped[str]
     agent: Mapped[str]
+
+
+class Mail(Base):
+    """A mail that the SMTP server has not taken yet; it holds no secret. Written by core/mails.py."""
+
+    __tablename__ = "mails"
+    __table_args__ = (
+        CheckConstraint("kind IN ('verify', 'reset', 'moved')", "mails_kind"),
+        Index("mails_due", "due_at", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    kind: Mapped[str]
+    who: Mapped[str]
+    """The name or e-mail of a user, as it was asked for; there may be none."""
+    address: Mapped[str | None]
+    """Where to, if not to the e-mail that the user has when it is sent."""
+    attempts: Mapped[int] = mapped_column(Integer, server_default="0")
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    due_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class RateLimit(Base):

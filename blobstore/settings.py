@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import quote, urlsplit
 
+from email_validator import validate_email
 from pydantic import ByteSize, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from blobstore import emails
 
 PREFIX = "BLOBSTORE_"
 MIN_SECRET_LENGTH = 32
@@ -86,6 +89,30 @@ class Settings(BaseSettings):
     access_token_expire_minutes: int = Field(30, alias="ACCESS_TOKEN_EXPIRE_MINUTES", ge=1, le=7 * 24 * 60)
     """How long a login token is good for."""
 
+    registration: Literal["closed", "allowlist", "open"] = "closed"
+    """Who may sign up: nobody, whose e-mail is on the list, or anybody."""
+    registration_allowlist: Annotated[tuple[str, ...], NoDecode] = ()
+    """Addresses and, as @example.org, whole domains, separated by commas."""
+    signups: int = Field(20, ge=1)
+    """How many signups one client address (an IPv6 /64) may try in a window."""
+    mails: int = Field(10, ge=1)
+    """How many mails one client address may ask for, and how many one mailbox gets, in a window."""
+    signup_window_seconds: int = Field(3600, ge=1)
+    unverified_days: int = Field(7, ge=1)
+    """How long an account that signed up waits for its e-mail to be verified, before it is removed."""
+
+    smtp_host: str | None = Field(None, alias="SMTP_HOST")
+    """The server that takes our mail; unset: none is sent, and an admin hands out the tickets."""
+    smtp_port: int = Field(587, alias="SMTP_PORT", ge=1, le=65535)
+    smtp_tls: Literal["starttls", "tls", "none"] = Field("starttls", alias="SMTP_TLS")
+    """TLS after a plain start (port 587), from the first byte (465), or none at all."""
+    smtp_user: str | None = Field(None, alias="SMTP_USER")
+    smtp_password: SecretStr | None = Field(None, alias="SMTP_PASSWORD")
+    smtp_timeout_seconds: float = Field(10.0, alias="SMTP_TIMEOUT_SECONDS", gt=0)
+    """How long to wait for each answer of the server."""
+    mail_from: str | None = Field(None, alias="MAIL_FROM")
+    """Whom mail comes from: an address, or a name and an address as in `Files <files@example.org>`."""
+
     data: Path = Path("data")
     """The folder for everything that must be kept: the store, the embedded PostgreSQL, the made secrets."""
     bind: str = "127.0.0.1:5000"
@@ -130,6 +157,8 @@ class Settings(BaseSettings):
     """The same for requests without valid credentials, per client address (an IPv6 /64); 0: no limit."""
     login_failures: int = Field(10, ge=1)
     """Failed logins per account and address in a window."""
+    login_failures_per_address: int = Field(100, ge=1)
+    """Failed logins of all accounts from one client address (an IPv6 /64) in a window."""
     login_failures_total: int = Field(1000, ge=1)
     """Failed logins of all accounts and addresses in a window."""
     login_window_seconds: int = Field(300, ge=1)
@@ -141,7 +170,7 @@ class Settings(BaseSettings):
     sweep_grace_seconds: int = Field(86400, ge=0)
     """How long a blob that nobody claims keeps its bytes."""
 
-    @field_validator("allowed_hosts", "cors_origins", mode="before")
+    @field_validator("allowed_hosts", "cors_origins", "registration_allowlist", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return _names(value)
@@ -179,6 +208,18 @@ class Settings(BaseSettings):
     def _check_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(cls._check_base_url(origin) or "" for origin in value)
 
+    @field_validator("registration_allowlist")
+    @classmethod
+    def _check_listed(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(emails.parse_listed, value))
+
+    @field_validator("mail_from")
+    @classmethod
+    def _check_sender(cls, value: str | None) -> str | None:
+        if value:
+            validate_email(value, check_deliverability=False, allow_smtputf8=False, allow_display_name=True)
+        return value
+
     @field_validator("secret_key", "metrics_token")
     @classmethod
     def _check_secret(cls, value: SecretStr | None) -> SecretStr | None:
@@ -197,6 +238,14 @@ class Settings(BaseSettings):
             raise ValueError("BLOBSTORE_CONTENT_ORIGIN needs BASE_URL")
         if self.content_origin and urlsplit(self.content_origin).netloc == urlsplit(self.base_url or "").netloc:
             raise ValueError("BLOBSTORE_CONTENT_ORIGIN is another host than BASE_URL's")
+        if self.registration == "allowlist" and not self.registration_allowlist:
+            raise ValueError("BLOBSTORE_REGISTRATION=allowlist needs BLOBSTORE_REGISTRATION_ALLOWLIST")
+        if self.smtp_host and not (self.base_url and self.mail_from):
+            raise ValueError("SMTP_HOST needs MAIL_FROM, and BASE_URL for the links in mails")
+        if bool(self.smtp_user) != bool(self.smtp_password):
+            raise ValueError("SMTP_USER and SMTP_PASSWORD need each other")
+        if self.smtp_user and self.smtp_tls == "none":
+            raise ValueError("SMTP_USER needs SMTP_TLS: the password would travel in clear")
         return self
 
     @classmethod

@@ -13,7 +13,22 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_ROUTE_STATEMENTS = 300, 40, 12
 
-GROUND = frozenset({"", "errors", "digest", "settings", "addresses", "failpoints", "offload", "folder", "unprivileged"})
+GROUND = frozenset(
+    {
+        "",
+        "errors",
+        "digest",
+        "settings",
+        "addresses",
+        "emails",
+        "smtp",
+        "failpoints",
+        "offload",
+        "folder",
+        "unprivileged",
+        "shortage",
+    }
+)
 BELOW = {
     "storage": GROUND | {"storage"},
     "models": frozenset({"models"}),
@@ -42,7 +57,7 @@ BRINGS_POSTGRES = ("cluster.py", "embedded.py", "dumps.py")
 """PostgreSQL's programs: its address as a URL, `SELECT 1`, `CREATE DATABASE`. No table of ours is written."""
 
 OWNERS = ("core/blobs.py", "core/quota.py")
-ACCOUNTS = ("core/accounts.py", "core/admin.py", "core/new_password.py", "core/removal.py")
+ACCOUNTS = ("core/accounts.py", "core/admin.py", "core/new_email.py", "core/new_password.py", "core/removal.py")
 """These write `users`, but for the counters."""
 WRITERS = {
     "users": (*ACCOUNTS, "core/quota.py"),
@@ -51,6 +66,7 @@ WRITERS = {
     "files": ("core/upload.py", "core/files.py", "core/delete.py", "core/counters.py"),
     "api_keys": ("core/keys.py",),
     "sessions": ("core/sessions.py",),
+    "mails": ("core/mails.py",),
     "rate_limits": ("core/limits.py",),
     "leases": ("core/lease.py",),
     "rounds": ("core/rounds.py",),
@@ -64,6 +80,7 @@ MODELS = {
     "File": "files",
     "ApiKey": "api_keys",
     "UserSession": "sessions",
+    "Mail": "mails",
     "RateLimit": "rate_limits",
     "Lease": "leases",
     "Round": "rounds",

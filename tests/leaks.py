@@ -119,9 +119,9 @@ def record_what_is_hashed() -> None:
     """From now on every password that this process hashes is looked for."""
     hash_password = passwords.hash_password
 
-    def recording(password: str) -> str:
+    def recording(password: str, client: str = "") -> str:
         record(password)
-        return hash_password(password)
+        return hash_password(password, client)
 
     passwords.hash_password = recording
 

@@ -155,12 +155,42 @@ def test_a_ticket_is_printed_with_how_to_use_it(
         monkeypatch.setenv("SECRET_KEY", SECRET_KEY)
     else:
         (store.settings.data / "secret.key").write_text(SECRET_KEY)
-    ticket, line = run("user", "ticket", "me").output.splitlines()
+    ticket, link, line = run("user", "ticket", "me").output.splitlines()
+    assert link == f"http://127.0.0.1:5000/auth/password#ticket={ticket}"
     curl, _, header, _, body, url = shlex.split(line)
     assert (curl, json.loads(body)) == ("curl", {"ticket": ticket, "new": "A NEW PASSWORD"})
     name, _, value = header.partition(": ")
     assert anybody.post(url, headers={name: value}, data=body).status_code == 204
     assert Credentials(store).by_password("me", "A NEW PASSWORD", "a").name == "me"
+
+
+def test_a_ticket_to_an_address_is_printed(
+    run: Run, store: Store, user: Account, anybody: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without mail nobody could verify an address, and who signed up would wait for ever."""
+    monkeypatch.setenv("SECRET_KEY", SECRET_KEY)
+    nothing = run("user", "ticket", "me", "--for", "email")
+    assert (nothing.code, nothing.errors) == (2, "blobstore: for: me has no e-mail that waits to be verified\n")
+    query(
+        store.settings.require_database(), "UPDATE users SET email = 'me@b.example', verified = false, admitted = false"
+    )
+    assert run("user", "list").output.split() == [
+        "me",
+        "waiting",
+        "0",
+        "files",
+        "0B",
+        "me@b.example",
+        "(not",
+        "verified)",
+    ]
+    ticket, link, line = run("user", "ticket", "me", "--for", "email").output.splitlines()
+    assert link == f"http://127.0.0.1:5000/auth/email#ticket={ticket}"
+    *_, body, url = shlex.split(line)
+    assert anybody.post(url, json=json.loads(body)).status_code == 204
+    assert Credentials(store).by_password("me@b.example", PASSWORD, "a").name == "me"
+    listed = json.loads(run("user", "list", "--json").output)
+    assert (listed["verified"], listed["admitted"]) == (True, True)
 
 
 def test_a_user_is_deleted_after_a_question(run: Run, store: Store, user: Account) -> None:

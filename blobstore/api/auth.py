@@ -16,15 +16,18 @@ from blobstore.api import allowances
 from blobstore.api.context import parts, store
 from blobstore.core import gate
 from blobstore.core.gate import Caller, Scope
-from blobstore.errors import NotFound, Unauthenticated
+from blobstore.errors import EmailUnverified, NotFound, Unauthenticated
 
 
 def anybody() -> Caller | None:
-    """Who asks; None without credentials. Raises Unauthenticated, TooManyAttempts, TooManyRequests."""
+    """Who asks; None without credentials.
+
+    Raises Unauthenticated, EmailUnverified, TooManyAttempts, TooManyRequests.
+    """
     header = request.headers.get("Authorization")
     try:
         caller = None if header is None else _verified(header)
-    except Unauthenticated:
+    except (Unauthenticated, EmailUnverified):
         allowances.spend(None, client_address)
         raise
     allowances.spend(caller, client_address)

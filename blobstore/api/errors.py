@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from blobstore import errors
 from blobstore.errors import BlobstoreError
+from blobstore.shortage import is_shortage
 
 STATUS: dict[type[BlobstoreError], int] = {
     errors.Invalid: 400,
@@ -70,7 +71,6 @@ def problem(status: int, code: str, detail: str, **members: Any) -> Response:
 def register(app: Flask) -> None:
     """Make every error of this application a problem document."""
     app.register_error_handler(BlobstoreError, _of_domain)
-    app.register_error_handler(MemoryError, _out_of_memory)
     app.register_error_handler(HTTPException, _of_framework)
     app.register_error_handler(Exception, _unexpected)
 
@@ -105,10 +105,8 @@ def _of_framework(error: HTTPException) -> Response:
     return response
 
 
-def _out_of_memory(_error: MemoryError) -> Response:
-    return _of_domain(errors.Busy("no memory is left for this request"))
-
-
 def _unexpected(error: Exception) -> Response:
+    if is_shortage(error):
+        return _of_domain(errors.Busy("there is no room for this request beside the others"))
     _log.error("unexpected error", exc_info=error, extra={"request_id": request.environ.get("blobstore.request_id")})
     return problem(500, "internal_error", "an error of ours; the request_id finds it in the log")

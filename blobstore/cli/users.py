@@ -11,9 +11,11 @@ import click
 from pydantic import ByteSize
 
 from blobstore.cli.base import DEFAULT_SIZE, Size, Span, open_store, plainly
-from blobstore.core import accounts, admin, keys, new_password, removal, tickets
+from blobstore.core import accounts, admin, keys, letters, new_password, removal, tickets
+from blobstore.core.accounts import Account
 from blobstore.core.gate import ROOT, Scope
 from blobstore.core.names import parse_folder
+from blobstore.core.tickets import Purpose
 
 
 @click.group()
@@ -64,9 +66,16 @@ def list_users(as_json: bool) -> None:
         if as_json:
             click.echo(json.dumps(vars(account), default=str))
         else:
-            state = "disabled" if account.disabled else account.role
             used = ByteSize(account.used_bytes).human_readable()
-            click.echo(f"{account.name:24} {state:9} {account.file_count:>9} files {used:>10}  {account.email or ''}")
+            email = (account.email or "") + ("" if account.verified else " (not verified)")
+            click.echo(f"{account.name:24} {_state(account):9} {account.file_count:>9} files {used:>10}  {email}")
+
+
+def _state(account: Account) -> str:
+    """The role, or why it is of no use."""
+    if account.disabled:
+        return "disabled"
+    return account.role if account.admitted else "waiting"
 
 
 @user.command()
@@ -83,15 +92,19 @@ def passwd(name: str, password_stdin: bool) -> None:
 
 @user.command("ticket")
 @click.argument("name")
+@click.option("--for", "purpose", type=click.Choice([*map(str, Purpose)]), default="password", show_default=True)
 @plainly
-def issue_ticket(name: str) -> None:
-    """Print a ticket, with which a user sets a new password: once, within a day."""
+def issue_ticket(name: str, purpose: str) -> None:
+    """Print a ticket, with which a user sets a new password or verifies his e-mail: once, within a day."""
     with open_store() as store:
-        issued, _ = tickets.issue(store, name)
+        issued, _ = tickets.issue(store, name, Purpose(purpose))
         service = store.settings.base_url or f"http://{store.settings.bind}"
-    redeemed = json.dumps({"ticket": issued, "new": "A NEW PASSWORD"})
+    given, path = {"ticket": issued}, "email/verify"
+    if purpose == Purpose.PASSWORD:
+        given, path = {**given, "new": "A NEW PASSWORD"}, "password/reset/confirm"
     click.echo(issued)
-    click.echo(f"curl -H 'Content-Type: application/json' -d '{redeemed}' {service}/api/v1/auth/password/reset")
+    click.echo(letters.link(service, Purpose(purpose), issued))
+    click.echo(f"curl -H 'Content-Type: application/json' -d '{json.dumps(given)}' {service}/api/v1/auth/{path}")
 
 
 @user.command("quota")

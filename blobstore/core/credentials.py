@@ -29,16 +29,18 @@ from blobstore.core.limits import Limiter
 from blobstore.core.passwords import DECOY, Verifier
 from blobstore.core.store import Store
 from blobstore.database import Prepared
-from blobstore.errors import TooManyAttempts, Unauthenticated
+from blobstore.emails import fold
+from blobstore.errors import EmailUnverified, TooManyAttempts, Unauthenticated
 
 MAX_NAME_BYTES = 254
 GOOD_SECONDS, WRONG_SECONDS, REMEMBERED = 300.0, 60.0, 10_000
 TOUCH_SECONDS = 60.0
-_USER = "u.id, u.name, u.role, u.quota_bytes, u.used_bytes + u.reserved_bytes, u.disabled"
+_USER = "u.id, u.name, u.role, u.quota_bytes, u.used_bytes + u.reserved_bytes, u.disabled OR NOT u.admitted"
 _BY_NAME = Prepared(
     "user_by_name",
     ("text",),
-    f"SELECT {_USER}, u.password_hash, u.epoch FROM users u WHERE u.name = $1 OR u.email = $1",
+    f"""SELECT {_USER}, u.password_hash, u.epoch, u.disabled FROM users u
+        WHERE u.name = $1 OR (u.email = $1 AND u.verified)""",
 )
 _BY_KEY = Prepared(
     "user_by_key",
@@ -80,9 +82,10 @@ class Credentials:
         self._turns: dict[bytes, _Turn] = {}
 
     def by_password(self, name: str, password: str, address: str, *, keys_too: bool = True) -> Caller:
-        """The caller behind a name or e-mail with a password, or, unless not `keys_too`, an API key in its place.
+        """The caller behind a name or proven e-mail, and a password or, unless not `keys_too`, an API key in its place.
 
-        Raises Unauthenticated, TooManyAttempts, Busy. `address` is the client's, for the limit of failures.
+        Raises Unauthenticated, EmailUnverified when all is right but that he was never let in, TooManyAttempts, Busy.
+        `address` is the client's, for the limit of failures.
         """
         if keys_too and password.startswith("bs_"):
             caller = self.by_key(password)
@@ -91,11 +94,16 @@ class Credentials:
             return caller
         if not _plausible(name, password):
             raise Unauthenticated("wrong name or password")
-        row = self._store.database.fetch(_BY_NAME, name.casefold())
-        user_id, account, password_hash = (row[0], row[1], row[6]) if row else (0, name.casefold(), DECOY)
-        if not self._fits(user_id, password_hash, password, (account, address)) or row is None or row[5]:
+        folded = fold(name)
+        row = self._store.database.fetch(_BY_NAME, folded)
+        # A disabled user is nobody: what his own password costs here, or counts, would tell that it is right.
+        known = row if row is not None and not row[8] else None
+        user_id, account, password_hash = (known[0], known[1], known[6]) if known else (0, folded, DECOY)
+        if not self._fits(user_id, password_hash, password, (account, address)) or known is None:
             raise Unauthenticated("wrong name or password")
-        return replace(_caller(row, ALL_SCOPES, by_password=True), epoch=row[7])
+        if known[5]:
+            raise EmailUnverified("this account waits for its e-mail to be verified; a link was sent there")
+        return replace(_caller(known, ALL_SCOPES, by_password=True), epoch=known[7])
 
     def by_key(self, key: str) -> Caller:
         """The caller behind an API key, with its scopes and its folder. Raises Unauthenticated."""
@@ -118,9 +126,9 @@ class Credentials:
 
     def _is_called(self, caller: Caller, name: str) -> bool:
         """Whether `name` is the caller's name or e-mail."""
-        if name.lower() == caller.name:
+        if fold(name) == caller.name:
             return True
-        row = self._store.database.fetch(_BY_NAME, name.casefold()) if _plausible(name, "any") else None
+        row = self._store.database.fetch(_BY_NAME, fold(name)) if _plausible(name, "any") else None
         return row is not None and row[0] == caller.user_id
 
     def _fits(self, user_id: int, password_hash: str, password: str, who: tuple[str, str]) -> bool:
@@ -156,31 +164,39 @@ class Credentials:
         if remembered:
             return False
         try:
-            fits = self.verifier.verify(password_hash, password)
+            fits = self.verifier.verify(password_hash, password, who[1])
         except BaseException:
-            self._give_back(*who)
+            self._give_back(self._limits(*who))
             raise
         self._remember(memory_key, fits=fits)
         if fits:
-            self._give_back(*who)
+            self._give_back(self._limits(*who))
             new_password.rehash(self._store, user_id, password_hash, password)
         return fits
 
-    def _limits(self, name: str, address: str) -> tuple[tuple[int, int, str, str, str], tuple[int, int, str]]:
+    def _limits(self, name: str, address: str) -> list[tuple[int, tuple[str, ...]]]:
+        """How many failures there may be of what, the closest first: nobody uses up what all have together."""
         settings = self._store.settings
-        seconds = settings.login_window_seconds
-        each = (settings.login_failures, seconds, "login", name, address)
-        return each, (settings.login_failures_total, seconds, "login-total")
+        return [
+            (settings.login_failures, ("login", name, address)),
+            (settings.login_failures_per_address, ("login-address", address)),
+            (settings.login_failures_total, ("login-total",)),
+        ]
 
     def _count_attempt(self, name: str, address: str) -> None:
         """Before argon2, so that a flood of wrong passwords costs no more than a query each."""
-        for limit in self._limits(name, address):
-            if not self._limiter.hit(*limit):
-                raise TooManyAttempts(self._limiter.retry_after_seconds(*limit))
+        limits, seconds = self._limits(name, address), self._store.settings.login_window_seconds
+        for number, (amount, names) in enumerate(limits):
+            try:
+                self._limiter.take("failed logins", amount, seconds, *names)
+            except TooManyAttempts:
+                self._give_back(limits[:number])
+                raise
 
-    def _give_back(self, name: str, address: str) -> None:
-        for limit in self._limits(name, address):
-            self._limiter.give_back(*limit)
+    def _give_back(self, limits: list[tuple[int, tuple[str, ...]]]) -> None:
+        """Take back an attempt that has succeeded, or was not made."""
+        for amount, names in limits:
+            self._limiter.give_back(amount, self._store.settings.login_window_seconds, *names)
 
     def _memory_key(self, *parts: int | str) -> bytes:
         """An HMAC over length-prefixed fields: without the lengths two of them could be shifted into another pair."""

@@ -10,6 +10,7 @@ from limits.strategies import FixedWindowRateLimiter
 from sqlalchemy import text
 
 from blobstore.database import Database, Prepared
+from blobstore.errors import TooManyAttempts
 
 _HIT = Prepared(
     "rate_limit_hit",
@@ -84,6 +85,11 @@ class Limiter:
     def hit(self, amount: int, seconds: int, *names: str) -> bool:
         """Count one attempt; False when that is more than `amount` in the window."""
         return self._strategy.hit(_limit(amount, seconds), *names)
+
+    def take(self, what: str, amount: int, seconds: int, *names: str) -> None:
+        """Count one attempt at `what`, in the plural. Raises TooManyAttempts when that is more than `amount`."""
+        if not self.hit(amount, seconds, *names):
+            raise TooManyAttempts(self.retry_after_seconds(amount, seconds, *names), what)
 
     def count(self, amount: int, seconds: int, *names: str) -> tuple[int, float]:
         """Count one attempt: how many that makes in the window, and the seconds until it ends."""

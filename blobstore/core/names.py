@@ -9,6 +9,7 @@ import re
 import unicodedata
 from typing import Final
 
+from blobstore.emails import fold
 from blobstore.errors import BadName, BadText, BadUserName
 
 MAX_NAME_BYTES: Final = 255
@@ -74,9 +75,9 @@ def parse_path(text: str) -> tuple[str | None, str]:
 
 def parse_user_name(text: str) -> str:
     """A user's name, folded to lower case. Raises BadUserName."""
-    if not text.isascii() or len(text) > MAX_USER_NAME_LENGTH or not _USER_NAME.fullmatch(text.lower()):
+    name = fold(text)
+    if len(text) > MAX_USER_NAME_LENGTH or not _USER_NAME.fullmatch(name):
         raise BadUserName("a user name has 1 to 64 of a-z and 0-9, with single '.', '_' or '-' between them")
-    name = text.lower()
     if name in RESERVED or _DIGEST.fullmatch(name):
         raise BadUserName(f"the user name '{name}' is reserved")
     return name

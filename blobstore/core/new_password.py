@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from sqlalchemy import update
 
 from blobstore.core import passwords, sessions
 from blobstore.core.accounts import locked
 from blobstore.core.store import Store
+from blobstore.errors import Busy
 from blobstore.models import User
 
 
@@ -29,13 +32,19 @@ def set_password_once(store: Store, user_id: int, epoch: int, password: str) -> 
             .where(User.id == user_id, User.epoch == epoch)
             .values(password_hash=password_hash, epoch=User.epoch + 1)
         )
-        sessions.end_all(session, user_id)
+        if changed.rowcount:  # type: ignore[attr-defined]
+            sessions.end_all(session, user_id)
         return bool(changed.rowcount)  # type: ignore[attr-defined]
 
 
 def rehash(store: Store, user_id: int, old_hash: str, password: str) -> None:
-    """Replace a hash that was made with other parameters than today's, once its password is known to be right."""
-    if passwords.is_outdated(old_hash):
+    """Replace a hash that was made with other parameters than today's, once its password is known to be right.
+
+    When the worker is busy it stays, until the next login.
+    """
+    if not passwords.is_outdated(old_hash):
+        return
+    with suppress(Busy):
         values = {"password_hash": passwords.hash_password(password)}
         with store.database.transaction() as session:
             session.execute(update(User).where(User.id == user_id, User.password_hash == old_hash).values(**values))

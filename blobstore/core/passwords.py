@@ -1,4 +1,4 @@
-"""Passwords: what may be one; and their hashes, one at a time in a worker, in the threadpool.
+"""Passwords: what may be one; and their hashes, one at a time in a worker, in a thread.
 
 argon2id with OWASP's minimum: 19 MiB, two passes, one lane: about 19 ms of one core. See security.md, "Passwords".
 """
@@ -8,8 +8,8 @@ from __future__ import annotations
 from argon2 import PasswordHasher
 from argon2.exceptions import HashingError, InvalidHashError, VerificationError
 from argon2.low_level import error_to_str
-from gevent.lock import BoundedSemaphore
 
+from blobstore.core.turns import Turns
 from blobstore.errors import BadOption, Busy
 from blobstore.offload import offload
 
@@ -19,6 +19,8 @@ _HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 DECOY = "$argon2id$v=19$m=19456,t=2,p=1$oOgy/P+Csw7D7sopOMRnxQ$vj8qOyjBKT0II1LR4QhgyJ5pv5iJYtDUavZ5YPT1e0M"
 """What the password of an unknown name is verified against: nobody has the password, and it costs the same time."""
 
+_TURNS = Turns()
+"""Of this process, whoever makes or asks for a hash: a run takes a whole core, and 19 MiB."""
 _NO_MEMORY = error_to_str(-22)
 """ARGON2_MEMORY_ALLOCATION_ERROR of argon2.h: the library has one exception for that and for a broken hash."""
 
@@ -34,12 +36,13 @@ def check_password(password: str) -> str:
     return password
 
 
-def hash_password(password: str) -> str:
-    """The argon2id hash, with its parameters and a random salt. Raises Busy without the memory for it."""
-    try:
-        return offload(_HASHER.hash, password)
-    except HashingError as error:
-        raise Busy("no memory is left for this login") from error
+def hash_password(password: str, client: str = "") -> str:
+    """The argon2id hash, with its parameters and a random salt; `client` is whose turn it takes.
+
+    Raises Busy when too many wait already, and without the memory for it.
+    """
+    with _TURNS.turn(client):
+        return offload(_hash, password)
 
 
 def is_outdated(password_hash: str) -> bool:
@@ -48,27 +51,24 @@ def is_outdated(password_hash: str) -> bool:
 
 
 class Verifier:
-    """Verifies passwords one at a time; `waiting` more may queue in this worker, the next one is refused."""
-
-    def __init__(self, waiting: int = 8) -> None:
-        self._running = BoundedSemaphore(1)
-        self._most = 1 + waiting
-        self._places = BoundedSemaphore(self._most)
+    """Verifies passwords; with whoever hashes one in this process it takes turns."""
 
     @property
     def under_way(self) -> int:
         """How many passwords are being hashed, or wait for it."""
-        return int(self._most - self._places.counter)
+        return _TURNS.under_way
 
-    def verify(self, password_hash: str, password: str) -> bool:
-        """Whether the password has that hash. Raises Busy when too many wait already, and without the memory for it."""
-        if not self._places.acquire(blocking=False):
-            raise Busy("too many logins at once")
-        try:
-            with self._running:
-                return offload(_verify, password_hash, password)
-        finally:
-            self._places.release()
+    def verify(self, password_hash: str, password: str, client: str = "") -> bool:
+        """Whether the password has that hash. Raises Busy as `hash_password` does."""
+        with _TURNS.turn(client):
+            return offload(_verify, password_hash, password)
+
+
+def _hash(password: str) -> str:
+    try:
+        return _HASHER.hash(password)
+    except HashingError as error:
+        raise Busy("no memory is left for this login") from error
 
 
 def _verify(password_hash: str, password: str) -> bool:

@@ -9,7 +9,7 @@ When it is interrupted, it can be repeated.
 
 from __future__ import annotations
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, exists, select, text
 from sqlalchemy.exc import IntegrityError
 
 from blobstore.core import accounts, keys, sessions
@@ -18,7 +18,7 @@ from blobstore.core.delete import Which, remove
 from blobstore.core.store import Store
 from blobstore.digest import Digest
 from blobstore.errors import NotFound
-from blobstore.models import File, User
+from blobstore.models import ApiKey, File, User
 
 DELETE_BATCH = 500
 
@@ -31,6 +31,16 @@ def remove_account(store: Store, name: str) -> int:
     while not _drop(store, account.id):
         removed += _remove_files(store, account.id)
     return removed
+
+
+def forget_unverified(store: Store) -> int:
+    """Delete who signed up and has not been let in for BLOBSTORE_UNVERIFIED_DAYS; upkeep calls it. How many."""
+    before = text("created_at < clock_timestamp() - make_interval(days => :days)")
+    has_keys = exists().where(ApiKey.owner_id == User.id)
+    with store.database.transaction() as session:
+        days = {"days": store.settings.unverified_days}
+        gone = session.execute(delete(User).where(~User.admitted, before, ~has_keys), days)
+        return int(gone.rowcount)  # type: ignore[attr-defined]
 
 
 def _remove_files(store: Store, owner_id: int) -> int:

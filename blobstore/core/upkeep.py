@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 from sqlalchemy import text
 
-from blobstore.core import blobs, limits, rounds, sessions
+from blobstore.core import blobs, limits, removal, rounds, sessions
 from blobstore.core.delete import Which, remove
 from blobstore.core.identity import confirm
 from blobstore.core.store import Store
@@ -245,6 +245,7 @@ def run(store: Store) -> str:
         tally.handled, tally.handled_bytes = swept.blobs, swept.freed_bytes
     limits.forget_expired(store.database)
     sessions.forget_expired(store)
+    removal.forget_unverified(store)
     return (
         f"reaped {reaped.handled} files, adopted {adopted.handled} blobs, "
         f"swept {swept.blobs} blobs ({swept.freed_bytes} bytes)"

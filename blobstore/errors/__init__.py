@@ -8,7 +8,8 @@
     │   └── UnsupportedMediaType  UnsupportedContentEncoding
     ├── Unauthenticated          no credentials, or credentials that do not verify
     ├── Forbidden                known, but not allowed
-    │   └── InsufficientScope  OutsideFolder  CrossSite  BadSignature  PasswordRequired
+    │   ├── InsufficientScope  OutsideFolder  CrossSite  BadSignature  PasswordRequired
+    │   └── RegistrationClosed  EmailNotAllowed  EmailUnverified  MailDisabled
     ├── NotFound                 not there, or not the caller's to see
     ├── Conflict
     │   ├── DigestMismatch
@@ -58,16 +59,20 @@ from blobstore.errors.refused import (
     Conflict,
     CrossSite,
     DigestMismatch,
+    EmailNotAllowed,
+    EmailUnverified,
     FileTooLarge,
     Forbidden,
     FormTooLarge,
     InsufficientScope,
     LastAdmin,
     LimitExceeded,
+    MailDisabled,
     NotFound,
     OutsideFolder,
     PasswordRequired,
     QuotaExceeded,
+    RegistrationClosed,
     TooManyAttempts,
     TooManyBodies,
     TooManyRequests,
@@ -111,6 +116,8 @@ __all__ = [
     "CrossSite",
     "DatabaseUnavailable",
     "DigestMismatch",
+    "EmailNotAllowed",
+    "EmailUnverified",
     "FileTooLarge",
     "Forbidden",
     "FormTooLarge",
@@ -120,11 +127,13 @@ __all__ = [
     "LastAdmin",
     "LengthRequired",
     "LimitExceeded",
+    "MailDisabled",
     "MissingFile",
     "NotFound",
     "OutsideFolder",
     "PasswordRequired",
     "QuotaExceeded",
+    "RegistrationClosed",
     "StorageFull",
     "StorageUnavailable",
     "TooManyAttempts",

@@ -37,6 +37,30 @@ class PasswordRequired(Forbidden):
     code = "password_required"
 
 
+class RegistrationClosed(Forbidden):
+    """Nobody signs up here: an admin makes the users."""
+
+    code = "registration_closed"
+
+
+class EmailNotAllowed(Forbidden):
+    """The address is not among those that may have an account here."""
+
+    code = "email_not_allowed"
+
+
+class EmailUnverified(Forbidden):
+    """The password is right, and the account waits for its e-mail to be verified."""
+
+    code = "email_unverified"
+
+
+class MailDisabled(Forbidden):
+    """This service sends no mail; an admin hands out tickets."""
+
+    code = "mail_disabled"
+
+
 class InsufficientScope(Forbidden):
     """The credentials lack `scope`: an API key's own, or the role of its user."""
 
@@ -146,13 +170,13 @@ class FormTooLarge(LimitExceeded):
 
 
 class TooManyAttempts(LimitExceeded):
-    """Too many failed logins; `retry_after_seconds` says when the window ends."""
+    """Too many of `what` from one address; `retry_after_seconds` says when the window ends."""
 
     code = "too_many_attempts"
     members = ("retry_after_seconds",)
 
-    def __init__(self, retry_after_seconds: int) -> None:
-        super().__init__(f"too many failed logins; try again in {retry_after_seconds} seconds")
+    def __init__(self, retry_after_seconds: int, what: str = "failed logins") -> None:
+        super().__init__(f"too many {what}; try again in {retry_after_seconds} seconds")
         self.retry_after_seconds = retry_after_seconds
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,7 @@ from typing import Any
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from blobstore.core import accounts, keys, sessions, tickets, upload
+from blobstore.core import accounts, keys, new_email, sessions, tickets, upload
 from blobstore.core.accounts import Account
 from blobstore.core.credentials import Credentials
 from blobstore.core.files import Changes
@@ -110,6 +111,12 @@ class World:
     def ticket(self) -> str:
         """A ticket of somebody who has nothing to lose."""
         return tickets.issue(self.store, "victim")[0]
+
+    def email_ticket(self) -> str:
+        """A ticket of the same one, for an e-mail that he gave a moment ago."""
+        address = f"{secrets.token_hex(4)}@files.example"
+        new_email.set_email(self.store, "victim", address, "127.0.0.1")
+        return tickets.issue(self.store, "victim", tickets.Purpose.EMAIL)[0]
 
     def ask(
         self, caller: str, route: Route, more: Mapping[str, str] = MappingProxyType({}), *, absent: bool = False

@@ -15,7 +15,7 @@ from blobstore.errors import BadSignature
 from tests.api.wire import problem, stored
 from tests.conftest import NEW_PASSWORD, PASSWORD, signed_in
 
-USERS, RESET = "/api/v1/admin/users", "/api/v1/auth/password/reset"
+USERS, RESET = "/api/v1/admin/users", "/api/v1/auth/password/reset/confirm"
 
 
 @pytest.fixture
@@ -31,8 +31,8 @@ def test_an_admin_makes_and_changes_users(admin: FlaskClient, app: Flask) -> Non
     made = admin.post(USERS, json=wanted)
     assert made.status_code == 201
     assert made.get_json() == {
-        "name": "ann", "email": "ann@example.org", "role": "user", "disabled": False, "quota": 1000, "used": 0,
-        "files": 0, "created_at": made.get_json()["created_at"],
+        "name": "ann", "email": "ann@example.org", "verified": True, "role": "user", "admitted": True,
+        "disabled": False, "quota": 1000, "used": 0, "files": 0, "created_at": made.get_json()["created_at"],
     }  # fmt: skip
     ann = signed_in(app, "ann")
     stored(ann, b"x" * 10)
@@ -152,13 +152,13 @@ def test_a_ticket_ends_and_is_of_one_user(store: Store, user: Account) -> None:
     accounts.add(store, "you", PASSWORD)
     ticket, ends_at = tickets.issue(store, "me")
     with pytest.raises(BadSignature):
-        tickets.redeem(store, ticket, NEW_PASSWORD, ends_at)
+        tickets.redeem_password(store, ticket, NEW_PASSWORD, ends_at)
     with pytest.raises(BadSignature):
-        tickets.redeem(store, str(user.id + 1) + ticket[len(str(user.id)) :], NEW_PASSWORD)
-    late, _ = tickets.issue(store, "me", datetime.now(UTC) + timedelta(days=30))
+        tickets.redeem_password(store, str(user.id + 1) + ticket[len(str(user.id)) :], NEW_PASSWORD)
+    late, _ = tickets.issue(store, "me", now=datetime.now(UTC) + timedelta(days=30))
     with pytest.raises(BadSignature):
-        tickets.redeem(store, late, NEW_PASSWORD)
-    tickets.redeem(store, ticket, NEW_PASSWORD)
+        tickets.redeem_password(store, late, NEW_PASSWORD)
+    tickets.redeem_password(store, ticket, NEW_PASSWORD)
 
 
 def test_a_user_removes_himself(client: FlaskClient, anybody: FlaskClient, admin: FlaskClient) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import pkgutil
@@ -25,6 +26,7 @@ WIRE = {
     "bad_user_name": 422, "length_required": 411, "unsupported_transfer_coding": 501, "unsupported_media_type": 415,
     "unsupported_content_encoding": 415, "invalid_credentials": 401, "forbidden": 403, "cross_site": 403,
     "insufficient_scope": 403, "outside_folder": 403, "password_required": 403, "bad_signature": 403,
+    "registration_closed": 403, "email_not_allowed": 403, "email_unverified": 403, "mail_disabled": 403,
     "not_found": 404, "conflict": 409, "digest_mismatch": 409, "already_exists": 409, "already_rotated": 409,
     "last_admin": 409,
     "limit_exceeded": 413, "file_too_large": 413, "quota_exceeded": 413, "body_too_large": 413,
@@ -66,7 +68,7 @@ def test_errors_of_the_router(client: FlaskClient) -> None:
         ("GET", "/upload", "HEAD, OPTIONS, POST, PUT"),
         ("POST", f"/{digest}", "DELETE, GET, HEAD, OPTIONS, PUT"),
         ("TRACE", f"/{digest}", "DELETE, GET, HEAD, OPTIONS, PUT"),
-        ("FOO", "/api/v1/me", "DELETE, GET, HEAD, OPTIONS"),
+        ("FOO", "/api/v1/me", "DELETE, GET, HEAD, OPTIONS, PATCH"),
         ("DELETE", "/api/v1/me/quota", "GET, HEAD, OPTIONS"),
     ]:
         answer = client.open(path, method=method)
@@ -116,8 +118,9 @@ def test_every_error_that_passes_says_when_to_come_back() -> None:
     passing = [kind for kind in kinds() if status_of(kind) in (429, 503, 507)]
     assert len(passing) > 8
     # What is not set on the class is given to each.
-    assert {kind for kind in passing if not hasattr(kind, "retry_after_seconds")} == {errors.TooManyAttempts}
-    assert errors.TooManyAttempts(7).retry_after_seconds == 7
+    given = {errors.TooManyAttempts(7), errors.TooManyRequests(7)}
+    assert {kind for kind in passing if not hasattr(kind, "retry_after_seconds")} == set(map(type, given))
+    assert {error.retry_after_seconds for error in given} == {7}
     told = [one for one in vars(refusals).values() if isinstance(one, refusals.Refusal)]
     told += [refusals.refusal_of(errors.TooManyBodies("too many"))]
     assert {one.status.value for one in told if one.retry_after_seconds} == {
@@ -125,12 +128,17 @@ def test_every_error_that_passes_says_when_to_come_back() -> None:
     }
 
 
-def test_a_lack_of_memory_is_answered(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request that is too much for the memory that is left would be called an error of ours, not to be repeated."""
-    monkeypatch.setattr(files, "page", lambda *_, **__: bytearray(1 << 62))
-    answer = client.get("/api/v1/files")
-    problem(answer, 503, "busy")
-    assert answer.headers["Retry-After"] == "2"
+def test_a_shortage_is_no_error_of_ours(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails only because of all the other requests would not be repeated."""
+
+    def opens_one_too_many(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    for lacks in (lambda *_, **__: bytearray(1 << 62), opens_one_too_many):
+        monkeypatch.setattr(files, "page", lacks)
+        answer = client.get("/api/v1/files")
+        problem(answer, 503, "busy")
+        assert answer.headers["Retry-After"] == "2"
 
 
 def test_the_request_id(client: FlaskClient, anybody: FlaskClient) -> None:

@@ -52,7 +52,14 @@ ROWS = {
     "PUT /upload/<rest:path>": ACCOUNT_WRITE,
     "PUT /<digest:digest>": OWN_WRITE,
     "POST /api/v1/auth/login": "IIIIIIIAAI",
+    "POST /api/v1/auth/signup": "IIIIIIIAAI",
+    "POST /api/v1/auth/email/verify": "IIIIIIIAAI",
+    "POST /api/v1/auth/email/resend": "IIIIIIIAAI",
     "POST /api/v1/auth/password/reset": "IIIIIIIAAI",
+    "POST /api/v1/auth/password/reset/confirm": "IIIIIIIAAI",
+    "GET HEAD /auth/email": EVERYBODY,
+    "GET HEAD /auth/password": EVERYBODY,
+    "GET HEAD /auth/ticket.js": EVERYBODY,
     "POST /api/v1/auth/password": ACCOUNT_WRITE,
     "POST /api/v1/auth/logout": "ANNINNFAAF",
     "GET HEAD /api/v1/auth/sessions": ACCOUNT_IN_PERSON,
@@ -63,6 +70,7 @@ ROWS = {
     "POST /api/v1/keys/<id:key_id>/rotate": THEIR_IN_PERSON,
     "GET HEAD /api/v1/me": ACCOUNT_READ,
     "GET HEAD /api/v1/me/quota": OWN_READ,
+    "PATCH /api/v1/me": ACCOUNT_WRITE,
     "DELETE /api/v1/me": ACCOUNT_IN_PERSON,
     "GET HEAD POST /api/v1/admin/users": ADMIN,
     "GET HEAD PATCH DELETE /api/v1/admin/users/<user:name>": ADMIN,
@@ -72,7 +80,16 @@ ROWS = {
 TABLE: Table = {(method, row.split()[-1]): letters for row, letters in ROWS.items() for method in row.split()[:-1]}
 BODIES: dict[Route, Callable[[World], dict[str, Any]]] = {
     ("POST", "/api/v1/auth/login"): lambda _: {"json": {"username": "me", "password": PASSWORD}},
-    ("POST", "/api/v1/auth/password/reset"): lambda world: {"json": {"ticket": world.ticket(), "new": PASSWORD}},
+    ("POST", "/api/v1/auth/signup"): lambda _: {
+        "json": {"name": "new", "email": "new@x.example", "password": PASSWORD}
+    },
+    ("POST", "/api/v1/auth/email/verify"): lambda world: {"json": {"ticket": world.email_ticket()}},
+    ("POST", "/api/v1/auth/email/resend"): lambda _: {"json": {"username": "victim"}},
+    ("POST", "/api/v1/auth/password/reset"): lambda _: {"json": {"username": "victim"}},
+    ("POST", "/api/v1/auth/password/reset/confirm"): lambda world: {
+        "json": {"ticket": world.ticket(), "new": PASSWORD}
+    },
+    ("PATCH", "/api/v1/me"): lambda _: {"json": {"email": "me@files.example", "password": PASSWORD}},
     ("POST", "/api/v1/auth/password"): lambda _: {"json": {"current": PASSWORD, "new": PASSWORD}},
     ("DELETE", "/api/v1/me"): lambda _: {"json": {"password": PASSWORD}},
     ("POST", "/api/v1/keys"): lambda _: {"json": {"name": "k", "scopes": ["read"]}},
@@ -84,6 +101,13 @@ BODIES: dict[Route, Callable[[World], dict[str, Any]]] = {
 """What is sent, where a request without a body would be refused before anybody asks who sent it."""
 NOBODY = "N" * len(CALLERS)
 HOLE = "/hole/<digest:digest>"
+
+
+@pytest.fixture
+def given() -> dict[str, str]:
+    """Anybody may sign up, and mail is sent, so that nothing is refused for another reason than who asks."""
+    mail = {"SMTP_HOST": "127.0.0.1", "MAIL_FROM": "files@files.example", "BASE_URL": "http://localhost"}
+    return {**mail, "BLOBSTORE_REGISTRATION": "open", "BLOBSTORE_MAILS": "1000"}
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ CHANGE = "/api/v1/auth/password"
 def test_who_the_caller_is(client: FlaskClient, other: FlaskClient, store: Store) -> None:
     """A client could not tell whose credentials it has; or would be told too much, as the hash."""
     me = client.get("/api/v1/me").get_json()
-    assert set(me) == {"name", "email", "role", "created_at", "scopes"}
+    assert set(me) == {"name", "email", "verified", "role", "created_at", "scopes"}
     assert (me["name"], me["role"], me["scopes"]) == ("me", "user", ["delete", "read", "write"])
     assert other.get("/api/v1/me").get_json()["name"] == "other"
     accounts.add(store, "boss", PASSWORD, admin=True)

@@ -20,6 +20,7 @@ VOLATILE = {
     "an API key": r"bs_k[0-9A-Za-z]{49}",
     "a login token": r"eyJ[\w-]+\.eyJ[\w-]+\.[\w-]{43}",
     "a ticket": r"\d+\.\d{10}\.[\w-]{43}",
+    "a link with a ticket": rf"{ADDRESS}/auth/\w+#ticket=\d+\.\d{{10}}\.[\w-]{{43}}",
     "a short link": rf"{ADDRESS}/s/[0-9A-Za-z]{{8}}",
     "a client": r"curl/[\d.]+",
 }

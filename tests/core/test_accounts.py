@@ -68,7 +68,15 @@ def test_the_longest_password_works(store: Store) -> None:
 
 def test_an_address_that_is_none_is_refused(store: Store) -> None:
     """A name of another user could be taken as an address."""
-    for email in ("ann", "@files.example", "ann@", "ann@local", "a b@files.example", "a" * 251 + "@b.c"):
+    for email in (
+        "ann",
+        "@files.example",
+        "ann@",
+        "ann@local",
+        "a b@files.example",
+        "a" * 251 + "@b.c",
+        "a@b.c\r\nBcc: d@e.f",
+    ):
         with pytest.raises(BadOption):
             accounts.add(store, "ann", PASSWORD, email=email)
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from blobstore.core import accounts, credentials, keys
+from blobstore.core import accounts, admin, credentials, keys
 from blobstore.core.accounts import Account
 from blobstore.core.credentials import Credentials
 from blobstore.core.gate import Scope
@@ -28,9 +28,9 @@ class Counted(Verifier):
         super().__init__()
         self.hashes: list[str] = []
 
-    def verify(self, password_hash: str, password: str) -> bool:
+    def verify(self, password_hash: str, password: str, client: str = "") -> bool:
         self.hashes.append(password_hash)
-        return super().verify(password_hash, password)
+        return super().verify(password_hash, password, client)
 
 
 class Judge(Credentials):
@@ -90,6 +90,19 @@ def test_an_unknown_name_costs_the_same(judge: Judge) -> None:
     assert not is_outdated(DECOY)
 
 
+def test_a_disabled_user_costs_the_same(store: Store, judge: Judge, database_url: str) -> None:
+    """The time of the answer, or a limit that is never reached, would tell who was shut out and has the password."""
+    judge.by_password("me", PASSWORD, HERE)
+    admin.set_disabled(store, "me", disabled=True)
+    for number in range(10):
+        judge.refuses("me", PASSWORD if number % 2 else f"wrong {number}")
+    assert judge.verifier.hashes[1:] == [DECOY] * 6
+    assert query(database_url, "SELECT max(hits) FROM rate_limits") == [(10,)]
+    admin.set_disabled(store, "me", disabled=False)
+    assert judge.by_password("me", PASSWORD, HERE).name == "me"
+    assert Judge(store).by_password("me", PASSWORD, "192.0.2.2").name == "me"
+
+
 def test_what_cannot_be_a_login_costs_nothing(judge: Judge, database_url: str) -> None:
     """Long passwords would buy an attacker our time, and a NUL an error of ours."""
     for name in ("", "m\0e", "m" * 255, "ä" * 128):
@@ -137,6 +150,31 @@ def test_all_failures_together_are_limited(settings: Settings, store: Store, use
         judge.refuses(f"nobody{number}", "wrong", f"192.0.2.{number}")
     with pytest.raises(TooManyAttempts):
         judge.by_password("me", PASSWORD, HERE)
+
+
+def test_an_address_has_so_many_failures(settings: Settings, store: Store, user: Account, database_url: str) -> None:
+    """One client could use up what all have together, so that nobody logs in for five minutes."""
+    tight = load({**knobs(settings), "BLOBSTORE_LOGIN_FAILURES_PER_ADDRESS": "3"}, None)
+    judge = Judge(Store(tight, store.database, store.storage))
+    for number in range(3):
+        judge.refuses(f"nobody{number}", "wrong")
+    for _ in range(20):
+        with pytest.raises(TooManyAttempts):
+            judge.by_password("me", "wrong", HERE)
+    assert len(judge.verifier.hashes) == 3
+    assert query(database_url, "SELECT hits FROM rate_limits WHERE key LIKE '%total%'") == [(3,)]
+    assert judge.by_password("me", PASSWORD, "192.0.2.2").name == "me"
+
+
+def test_what_is_not_judged_is_no_failure(settings: Settings, store: Store, user: Account) -> None:
+    """Who tries while nobody is let in would be locked out for longer than the others."""
+    tight = load({**knobs(settings), "BLOBSTORE_LOGIN_FAILURES_TOTAL": "1"}, None)
+    judge = Judge(Store(tight, store.database, store.storage))
+    judge.refuses("nobody", "wrong", "192.0.2.2")
+    for _ in range(20):
+        with pytest.raises(TooManyAttempts):
+            judge.by_password("me", PASSWORD, HERE)
+    assert Judge(store).by_password("me", PASSWORD, HERE).name == "me"
 
 
 def knobs(settings: Settings) -> dict[str, str]:

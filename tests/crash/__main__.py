@@ -17,23 +17,39 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from bench.report import host
-from tests.crash import backups, bit_rot, broken_disk, frozen, full_disk, kills, outages, restarts, storage_errors
+from tests.crash import (
+    backups,
+    bit_rot,
+    broken_disk,
+    frozen,
+    full_disk,
+    kills,
+    outages,
+    restarts,
+    scarcity,
+    storage_errors,
+    worker_kills,
+)
 from tests.crash.power import power_cuts
 from tests.crash.table import LeftOut, Outcome, Scenario, table
+from tests.races import faults
 
 POSTGRES = "18"
 SCENARIOS: dict[str, Scenario] = {
     "power-ext4": Scenario(partial(power_cuts, "ext4"), full=300, quick=20),
     "power-xfs": Scenario(partial(power_cuts, "xfs"), full=300, quick=20),
     "kills": kills.SCENARIO,
+    "worker-kills": worker_kills.SCENARIO,
     "storage-errors": storage_errors.SCENARIO,
     "broken-disk": broken_disk.SCENARIO,
     "full-disk": full_disk.SCENARIO,
+    "scarcity": scarcity.SCENARIO,
     "outages": outages.SCENARIO,
     "frozen": frozen.SCENARIO,
     "restarts": restarts.SCENARIO,
     "bit-rot": bit_rot.SCENARIO,
     "backups": backups.SCENARIO,
+    **faults.SCENARIOS,
 }
 """By the names that `--only` takes, in the order in which they run."""
 
@@ -76,7 +92,7 @@ def _run(progress: Progress, name: str, folder: Path, *, quick: bool) -> tuple[l
     try:
         for outcome in scenario.run(folder, cases):
             found[outcome.scenario] = outcome
-            progress.update(task, description=_line(outcome, cases))
+            progress.update(task, description=outcome.so_far)
         return list(found.values()), True
     except LeftOut as missing:
         progress.console.print(f"{name} is left out: {missing}")
@@ -86,13 +102,8 @@ def _run(progress: Progress, name: str, folder: Path, *, quick: bool) -> tuple[l
     finally:
         progress.remove_task(task)
         for outcome in found.values():
-            progress.console.print(_line(outcome, cases), markup=False)
+            progress.console.print(outcome.so_far, markup=False, soft_wrap=True)
     return list(found.values()), False
-
-
-def _line(outcome: Outcome, cases: int) -> str:
-    how_far = f"{outcome.cases:,} of {max(cases, outcome.cases):,}"
-    return f"{outcome.scenario}: {how_far}, {outcome.lost} lost, {outcome.corrupt} corrupt, {outcome.leaked} leaked"
 
 
 if __name__ == "__main__":

@@ -120,10 +120,10 @@ def run(folder: Path, cases: int) -> Iterator[Outcome]:
                 for what, inject in ALWAYS.items():
                     yield always.count(trouble.strike(inject, forms), f"{what}: ", cases=len(forms))
         assert "Traceback" not in place.running.log.read_text()
+        tally = Tally(f"EIO in a worker, {BUG}", self_test=True)
         application = f"tests.crash.changes:application({BUG!r})"
         with serving(folder / "planted", url, workers=1, application=application) as place:
-            trouble = Trouble(place, folder / "strace")
-            yield Tally(f"EIO in a worker, {BUG}", self_test=True).count(trouble.sync_again())
+            yield tally.count(Trouble(place, folder / "strace").sync_again())
 
 
 SCENARIO = Scenario(run, full=20, quick=1)

@@ -7,17 +7,21 @@ Each change is made in the process that calls it, for good: a child of peer.py, 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
 from flask import Flask
 
 from blobstore import database, serve
-from blobstore.core.upload import _Upload
+from blobstore.core.upload import Outcome, _Upload
 from blobstore.digest import Digest
 from blobstore.errors import StorageUnavailable
+from blobstore.offload import offload
 from blobstore.storage.disk import Disk
 from blobstore.storage.staging import DiskStaged
+
+PAUSE_SECONDS = 0.05
 
 
 def _name_what_is_staged() -> None:
@@ -28,6 +32,16 @@ def _record_first() -> None:
     from tests.races.bugs import record_first
 
     _Upload.finish = record_first
+
+
+def _record_long_before() -> None:
+    def finish(self: _Upload) -> Outcome:
+        outcome = self.record(f"disk:{self.digest.hex[:2]}/{self.digest}")
+        time.sleep(PAUSE_SECONDS)
+        offload(self.received.staged.publish, self.digest)
+        return outcome
+
+    _Upload.finish = finish
 
 
 def _write_in_place() -> None:
@@ -70,6 +84,7 @@ NAMED = "staged under a name"
 CHANGES: dict[str, Callable[[], None]] = {
     NAMED: _name_what_is_staged,
     "recorded before it is published": _record_first,
+    "recorded long before it is published": _record_long_before,
     "published in place": _write_in_place,
     "a failed fsync tried again": _sync_again,
     "a write that failed taken for a good one": _believe_every_write,

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,17 +18,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from blobstore.core import upkeep
 from blobstore.storage.disk import Disk
-from tests.conftest import SECRET_KEY
 from tests.crash.judging import Harm
+from tests.crash.peer import NOW
 from tests.crash.places import FORMS, Place, Reply, postgresql, serving
 from tests.crash.table import LeftOut, Outcome, Scenario
 from tests.crash.tally import Tally
-from tests.served import environment
 from tests.storage.contract import sample
 
 AT_ONCE = 8
-SWEEP = [sys.executable, "-m", "blobstore", "upkeep", "sweep", "--grace", "0"]
 BUG = "a write that failed taken for a good one"
 
 
@@ -42,7 +40,7 @@ class Want:
     size_bytes: int
 
 
-WANTS = (Want("blocks", "size=6m", 300_000), Want("inodes", "size=64m,nr_inodes=560", 1_000))
+WANTS = (Want("blocks", "size=3m", 300_000), Want("inodes", "size=64m,nr_inodes=540", 1_000))
 
 
 @contextmanager
@@ -64,8 +62,8 @@ def mounted(place: Path, options: str) -> Iterator[Path]:
 class Rounds:
     """Rounds of filling and making room on one service; each content is another one."""
 
-    def __init__(self, place: Place, want: Want, url: str) -> None:
-        self._place, self._want, self._url = place, want, url
+    def __init__(self, place: Place, want: Want) -> None:
+        self._place, self._want = place, want
         self._made = 0
         self.requests = 0
 
@@ -107,9 +105,8 @@ class Rounds:
         return harm
 
     def sweep(self) -> None:
-        """What an operator does."""
-        environ = environment(self._place.running.data, SECRET_KEY=SECRET_KEY, DATABASE_URL=self._url)
-        subprocess.run(SWEEP, check=True, env=environ, cwd=self._place.running.data, capture_output=True)
+        """What an operator asks for then."""
+        assert upkeep.sweep(self._place.store, NOW).blobs > 0
 
 
 def refused(reply: Reply) -> None:
@@ -125,7 +122,7 @@ def run(folder: Path, cases: int) -> Iterator[Outcome]:
             tally = Tally(f"a full disk, out of {want.what}")
             with mounted(folder / want.what / "store", want.options):
                 with serving(folder / want.what, url, free_floor_bytes=0) as place:
-                    rounds = Rounds(place, want, url)
+                    rounds = Rounds(place, want)
                     for number in range(cases):
                         before = rounds.requests
                         harm = rounds.round()
@@ -148,8 +145,8 @@ def _planted(folder: Path, url: str) -> Outcome:
     tally = Tally(f"a full disk, {BUG}", self_test=True)
     with mounted(folder / "store", want.options):
         with serving(folder, url, application=application, free_floor_bytes=0) as place:
-            rounds = Rounds(place, want, url)
-            for _ in range(30):
+            rounds = Rounds(place, want)
+            for _ in range(20):
                 place.upload(rounds.content(), "chunked")
             return tally.count(place.look(), cases=rounds.requests)
 

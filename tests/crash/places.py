@@ -142,6 +142,11 @@ class Place:
             lambda: b"\nblobstore_degraded 0.0\n" in self.ask("GET", "/metrics", Authorization=f"Bearer {TOKEN}").body
         )
 
+    def logged(self, reply: Reply) -> str:
+        """What the log says of the request."""
+        request_id = reply.headers.get("x-request-id", "?")
+        return "\n".join(line for line in self.running.log.read_text().splitlines() if request_id in line)
+
     def used_bytes(self) -> int:
         """What the user is charged."""
         return int(json.loads(self.ask("GET", "/api/v1/me/quota").body)["used"])

@@ -54,7 +54,7 @@ class Plan:
     point: str = ""
 
     @classmethod
-    def number(cls, seed: int) -> Plan:
+    def at_random(cls, seed: int) -> Plan:
         chance = Random(seed)
         flag = chance.choice((LOG_LOST, LOG_LOST, LOG_KEPT))
         # One alone often: what others sync would make his names durable too.
@@ -90,10 +90,11 @@ def cuts(
     with machine(folder, filesystem, disks=disks) as computer:
         life = _Life(computer, folder, weakness)
         for number in range(1, cases + 1):
-            found.add(life.cut(Plan.number(number)))
+            found.add(life.cut(Plan.at_random(number)))
             remark = f"{life.books.answered:,} answers" if weakness or not found else f"first: {found.first}"
             figures = len(found.lost), len(found.corrupt), len(found.leaked)
-            yield Outcome(name, number, *figures, time.monotonic() - started, remark, self_test=bool(weakness))
+            seconds = time.monotonic() - started
+            yield Outcome(name, number, *figures, seconds, remark, self_test=bool(weakness), planned=cases)
 
 
 class _Life:

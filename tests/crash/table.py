@@ -11,7 +11,7 @@ COLUMNS = ("scenario", "cases", "lost", "corrupt", "leaked", "time")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a scenario has found so far: in how many cases, and how much of each kind.
+    """What a scenario has found so far: in how many cases, of how many if that is known, and how much of each kind.
 
     `lost`: acknowledged and not there. `corrupt`: readable under a hash, with other bytes. `leaked`: what upkeep should
     have taken, and whatever else the check names. A `self_test` breaks the product on purpose and has to find it out.
@@ -25,6 +25,7 @@ class Outcome:
     seconds: float
     remark: str = ""
     self_test: bool = False
+    planned: int = 0
 
     @property
     def passed(self) -> bool:
@@ -49,6 +50,12 @@ class Outcome:
         name = f"{self.scenario} ({self.verdict})" if self.verdict else self.scenario
         figures = (f"{figure:,}" for figure in (self.cases, self.lost, self.corrupt, self.leaked))
         return f"| {name} | {' | '.join(figures)} | {_time(self.seconds)} |"
+
+    @property
+    def so_far(self) -> str:
+        """How far it is, for whoever watches."""
+        cases = f"{self.cases:,} of {self.planned:,}" if self.planned else f"{self.cases:,}"
+        return f"{self.scenario}: {cases}, {self.lost} lost, {self.corrupt} corrupt, {self.leaked} leaked"
 
     @property
     def _harm(self) -> tuple[tuple[str, int], ...]:

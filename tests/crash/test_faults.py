@@ -48,7 +48,15 @@ def test_the_table_has_every_figure() -> None:
 def test_a_run_without_a_fault_passes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """If this failed, a suite that found nothing would be taken for one that did, or print what was on the way."""
     assert run(monkeypatch, Outcome("cut", 1, 0, 0, 0, 1), GOOD, FOUND_OUT) == 0
-    assert table([GOOD, FOUND_OUT]) in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert table([GOOD, FOUND_OUT]) in printed.out
+    assert printed.err.strip().splitlines() == [GOOD.so_far, FOUND_OUT.so_far]
+
+
+def test_whoever_watches_sees_how_far_it_is() -> None:
+    """If this failed, a run of an hour would look like one that hangs."""
+    assert Outcome("cut", 7, 1, 2, 3, 4, planned=300).so_far == "cut: 7 of 300, 1 lost, 2 corrupt, 3 leaked"
+    assert GOOD.so_far == "cut: 300, 0 lost, 0 corrupt, 0 leaked"
 
 
 @pytest.mark.parametrize("outcome", [*BAD, LeftOut("no root"), ValueError("a bug of its own")], ids=repr)

@@ -17,7 +17,9 @@ from blobstore.core.upload import upload
 from blobstore.environment import load
 from tests.children import postmaster
 from tests.conftest import SECRET_KEY
+from tests.crash import worker_kills
 from tests.crash.peer import caller
+from tests.crash.places import serving
 from tests.live import Service, service
 from tests.races.clients import Connection, final_look, login
 from tests.races.stress import PATIENT, Hammer, tidy
@@ -70,6 +72,16 @@ def test_a_worker_dies_before_it_answers(settings_and_store: tuple[Store, str]) 
     again = upload(store, caller(user.user_id), [content], {"name": "x"})
     assert not again.created
     assert tidy(store) == []
+
+
+@pytest.mark.parametrize("application", worker_kills.WAYS.values(), ids=["nameless", "named"])
+def test_a_worker_dies_in_mid_upload(database_url: str, tmp_path: Path, application: str) -> None:
+    """If this failed, kill -9 in the middle of uploads would lose what was acknowledged, or leave what was not."""
+    with serving(tmp_path / "service", database_url, workers=2, application=application) as place:
+        kills = worker_kills.Kills(place, seed=1)
+        for _ in range(2):
+            kills.kill()
+        assert not kills.look()
 
 
 def test_workers_and_their_master_die(settings_and_store: tuple[Store, str]) -> None:

@@ -36,7 +36,7 @@ def done(place: Place, request: bytes) -> Callable[[], None]:
     """Send it, and be done when a good answer has come."""
 
     def send() -> None:
-        assert place.ask(request).status in (200, 204)
+        assert place.ask(request).status in (200, 201, 204)
 
     return send
 
@@ -63,6 +63,12 @@ def key_revoked(place: Place, user: str, me: str) -> Revoked:
     given = people.key(place, name=user)
     both = [reads(bearer(given["key"])), reads(basic(user, given["key"]))]
     return both, done(place, by(me, f"DELETE /api/v1/keys/{given['id']}"))
+
+
+def key_rotated(place: Place, user: str, me: str) -> Revoked:
+    given = people.key(place, name=user)
+    both = [reads(bearer(given["key"])), reads(basic(user, given["key"]))]
+    return both, done(place, json_by(me, f"POST /api/v1/keys/{given['id']}/rotate", {}))
 
 
 def key_expired(place: Place, user: str, me: str) -> Revoked:
@@ -104,7 +110,7 @@ def password_changed(place: Place, user: str, me: str) -> Revoked:
 
 def password_reset(place: Place, user: str, me: str) -> Revoked:
     ticket = people.answered(place, by(ROOT, f"POST {USERS}/{user}/ticket"))["ticket"]
-    redeem = ask_json("POST /api/v1/auth/password/reset", {"ticket": ticket, "new": NEW_PASSWORD}, me=False)
+    redeem = ask_json("POST /api/v1/auth/password/reset/confirm", {"ticket": ticket, "new": NEW_PASSWORD}, me=False)
     return of_a_password(place, user, me), done(place, redeem)
 
 
@@ -140,8 +146,8 @@ def file_expired(place: Place, user: str, me: str) -> Revoked:
 
 
 WAYS = (
-    key_revoked, key_expired, user_disabled, user_deleted, admin_no_more, password_changed, password_reset, logged_out,
-    session_ended, file_made_private, file_deleted, file_expired,
+    key_revoked, key_rotated, key_expired, user_disabled, user_deleted, admin_no_more, password_changed,
+    password_reset, logged_out, session_ended, file_made_private, file_deleted, file_expired,
 )  # fmt: skip
 
 
