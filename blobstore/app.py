@@ -6,15 +6,18 @@ from flask import Flask
 
 from blobstore.api import (
     admin,
+    bans,
     delete,
     descriptions,
     docs,
     download,
     errors,
+    events,
     files,
     health,
     keys,
     me,
+    overview,
     sessions,
     upload,
     web,
@@ -22,6 +25,7 @@ from blobstore.api import (
 from blobstore.api.context import Parts
 from blobstore.core.credentials import Credentials
 from blobstore.core.store import Store
+from blobstore.core.tally import Tally
 from blobstore.database import Database
 from blobstore.settings import Settings
 from blobstore.storage import Storage
@@ -37,6 +41,9 @@ BLUEPRINTS = (
     me.bp,
     sessions.bp,
     admin.bp,
+    bans.bp,
+    events.bp,
+    overview.bp,
     health.bp,
 )
 
@@ -47,7 +54,8 @@ def create_app(settings: Settings, storage: Storage | None = None) -> Flask:
     store = open_store(settings, storage)
     app = Flask("blobstore", template_folder="ui/templates", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    app.extensions["blobstore"] = Parts(store, Credentials(store))
+    tally = Tally(traffic=settings.audit_traffic)
+    app.extensions["blobstore"] = Parts(store, Credentials(store, tally), tally)
     web.register(app, settings)
     errors.register(app)
     for blueprint in BLUEPRINTS:

@@ -1,4 +1,4 @@
-"""What a worker does besides answering: it writes the download counters, and upkeep when it is its turn.
+"""What a worker does besides answering: it writes what it has counted, and upkeep when it is its turn.
 
 Every worker tries for one lease; the one that has it runs `blobstore upkeep run` as a subprocess every interval, so
 that nothing is hashed or deleted on the event loop of a worker, and once for all workers and nodes.
@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from time import monotonic
 
 import gevent
@@ -33,7 +34,8 @@ _log = logging.getLogger(__name__)
 def start(app: Flask) -> None:
     """Begin the background work of this worker; it ends with the process."""
     parts: Parts = app.extensions["blobstore"]
-    gevent.spawn(_forever, FLUSH_SECONDS, lambda: parts.downloads.flush(parts.store))
+    for counted in (parts.downloads, parts.tally):
+        gevent.spawn(_forever, FLUSH_SECONDS, partial(counted.flush, parts.store))
     interval = parts.store.settings.upkeep_interval_seconds
     if interval:
         upkeep = Upkeep(parts, interval)
@@ -41,9 +43,10 @@ def start(app: Flask) -> None:
 
 
 def finish(app: Flask) -> None:
-    """Write the counters once more, before the worker ends."""
+    """Write what was counted once more, before the worker ends."""
     parts: Parts = app.extensions["blobstore"]
-    _carefully(lambda: parts.downloads.flush(parts.store))
+    for counted in (parts.downloads, parts.tally):
+        _carefully(partial(counted.flush, parts.store))
 
 
 class Upkeep:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from sqlalchemy import (
     ARRAY,
+    DDL,
     BigInteger,
     CheckConstraint,
     DateTime,
@@ -16,9 +17,11 @@ from sqlalchemy import (
     Index,
     Integer,
     Text,
+    event,
     func,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeEngine
 
@@ -34,6 +37,7 @@ class Base(DeclarativeBase):
         int: BigInteger(),
         datetime: DateTime(timezone=True),
         list[str]: ARRAY(Text()),
+        dict[str, Any]: JSONB(),
     }
 
 
@@ -169,6 +173,78 @@ class UserSession(Base):
     expires_at: Mapped[datetime]
     address: Mapped[str]
     agent: Mapped[str]
+
+
+class Ban(Base):
+    """A content that nobody gets and nobody may bring. Written by core/banned.py."""
+
+    __tablename__ = "bans"
+    __table_args__ = (
+        CheckConstraint("digest ~ '^[0-9a-f]{64}$'", "bans_digest"),
+        Index("bans_listed", "created_at", "digest"),
+    )
+
+    digest: Mapped[str] = mapped_column(Ordered, primary_key=True)
+    reason: Mapped[str]
+    """For everybody to read."""
+    banned_by: Mapped[str | None]
+    """An admin's name; None: at the command line."""
+    created_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+
+
+class BannedFile(Base):
+    """A file that went with a ban: what its own address must know to say so. Written by core/banned.py."""
+
+    __tablename__ = "banned_files"
+    __table_args__ = (Index("banned_files_digest", "digest"), Index("banned_files_owner", "owner_id"))
+
+    id: Mapped[str] = mapped_column(Ordered, primary_key=True)
+    digest: Mapped[str] = mapped_column(Ordered, ForeignKey("bans.digest", ondelete="CASCADE"))
+    owner_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    visibility: Mapped[str]
+
+
+class Event(Base):
+    """Something that somebody did; never changed, deleted by age alone. Written by core/events.py."""
+
+    __tablename__ = "events"
+    __table_args__ = (
+        Index("events_user", "user_name", "at", "id"),
+        Index("events_owner", "owner_id", "at", "id"),
+        Index("events_action", "action", "at", "id"),
+    )
+
+    at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"), primary_key=True)
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    user_name: Mapped[str | None]
+    """Who did it, or whose password was tried; None: nobody was logged in."""
+    owner_id: Mapped[int | None]
+    """Whose account or file it concerns; he may be gone, so that this is no reference."""
+    action: Mapped[str]
+    digest: Mapped[str | None] = mapped_column(Ordered)
+    file_id: Mapped[str | None] = mapped_column(Ordered)
+    target: Mapped[str | None]
+    """The user, API key or session that it was done to."""
+    address: Mapped[str]
+    request_id: Mapped[str]
+    details: Mapped[dict[str, Any]]
+
+
+KEEP_EVENTS = DDL(  # type: ignore[no-untyped-call]
+    """
+CREATE FUNCTION keep_events() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' OR current_setting('blobstore.retention', true) IS DISTINCT FROM 'on' THEN
+        RAISE EXCEPTION 'events are added to, and nothing else';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER keep_events BEFORE UPDATE OR DELETE OR TRUNCATE ON events
+    FOR EACH STATEMENT EXECUTE FUNCTION keep_events()
+"""
+)
+"""Whoever must delete says so for his transaction: SET LOCAL blobstore.retention = 'on'."""
+event.listen(Event.__table__, "after_create", KEEP_EVENTS)
 
 
 class RateLimit(Base):

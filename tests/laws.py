@@ -39,7 +39,7 @@ SPEAKS_SQL = ("core/", "models.py", "database.py", "storage/postgres.py")
 BRINGS_POSTGRES = ("cluster.py", "embedded.py")
 """The embedded PostgreSQL: its address as a URL, `SELECT 1`, `CREATE DATABASE`. No table of ours."""
 
-OWNERS = ("core/blobs.py", "core/quota.py")
+OWNERS = ("core/blobs.py", "core/quota.py", "core/banned.py")
 ACCOUNTS = ("core/accounts.py", "core/admin.py", "core/new_password.py", "core/removal.py")
 """These write `users`, but for the counters."""
 WRITERS = {
@@ -49,6 +49,9 @@ WRITERS = {
     "files": ("core/upload.py", "core/files.py", "core/delete.py", "core/counters.py"),
     "api_keys": ("core/keys.py",),
     "sessions": ("core/sessions.py",),
+    "bans": ("core/banned.py",),
+    "banned_files": ("core/banned.py",),
+    "events": ("core/events.py",),
     "rate_limits": ("core/limits.py",),
     "leases": ("core/lease.py",),
     "storages": ("core/identity.py",),
@@ -61,6 +64,9 @@ MODELS = {
     "File": "files",
     "ApiKey": "api_keys",
     "UserSession": "sessions",
+    "Ban": "bans",
+    "BannedFile": "banned_files",
+    "Event": "events",
     "RateLimit": "rate_limits",
     "Lease": "leases",
     "KnownStorage": "storages",

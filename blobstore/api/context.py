@@ -11,6 +11,7 @@ from blobstore.api.body import WholeBodies
 from blobstore.core.counters import DownloadCounters
 from blobstore.core.credentials import Credentials
 from blobstore.core.store import Store
+from blobstore.core.tally import Tally
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Parts:
 
     store: Store
     credentials: Credentials
+    tally: Tally
     downloads: DownloadCounters = field(default_factory=DownloadCounters)
     whole_bodies: WholeBodies = field(default_factory=WholeBodies)
 

@@ -20,7 +20,7 @@ def issue() -> tuple[Response, int]:
     wanted = KeyWanted.read(body.json_object(request.environ))
     expires_at = options.expires_in(wanted.expires_in) if wanted.expires_in is not None else None
     chosen = delegate(caller, scopes(wanted.scopes))
-    stored, key = keys.issue(store(), caller.user_id, wanted.name, chosen, expires_at=expires_at)
+    stored, key = keys.issue(store(), caller.user_id, wanted.name, chosen, expires_at=expires_at, by=caller.actor)
     return jsonify({**key_json(stored), "key": key}), 201
 
 
@@ -35,5 +35,5 @@ def page() -> Response:
 def revoke(key_id: str) -> Response:
     """End a key of the caller's; it is refused on the next request."""
     caller = require_password(auth.somebody(Scope.WRITE))
-    keys.revoke(store(), caller.user_id, key_id)
+    keys.revoke(store(), caller.user_id, key_id, caller.actor)
     return Response(status=204)

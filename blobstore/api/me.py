@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, jsonify, request
 
 from blobstore.api import auth, body
-from blobstore.api.context import parts, store
+from blobstore.api.context import store
 from blobstore.api.schemas.users import PasswordChange, PasswordGiven, TicketRedeemed, account_json, quota_json
 from blobstore.core import accounts, new_password, quota, removal, tickets
 from blobstore.core.gate import Scope
@@ -32,8 +32,8 @@ def change_password() -> Response:
     """A new password; the present one must be given too, so that an API key alone cannot change it."""
     caller = auth.somebody(Scope.WRITE)
     wanted = PasswordChange.read(body.json_object(request.environ))
-    parts().credentials.by_password(caller.name, wanted.current, auth.client_address(), keys_too=False)
-    new_password.set_password(store(), caller.name, wanted.new)
+    auth.in_person(caller.name, wanted.current)
+    new_password.set_password(store(), caller.name, wanted.new, caller.actor)
     return Response(status=204)
 
 
@@ -42,7 +42,7 @@ def redeem_ticket() -> Response:
     """A new password for the ticket that an admin has handed out."""
     auth.anybody()
     wanted = TicketRedeemed.read(body.json_object(request.environ))
-    tickets.redeem(store(), wanted.ticket, wanted.new)
+    tickets.redeem(store(), wanted.ticket, wanted.new, by=auth.actor())
     return Response(status=204)
 
 
@@ -51,5 +51,5 @@ def remove() -> Response:
     """Delete the caller with all his files; the password must be given once more."""
     caller = auth.somebody(Scope.DELETE)
     wanted = PasswordGiven.read(body.json_object(request.environ))
-    parts().credentials.by_password(caller.name, wanted.password, auth.client_address(), keys_too=False)
-    return jsonify({"deleted": removal.remove_account(store(), caller.name)})
+    auth.in_person(caller.name, wanted.password)
+    return jsonify({"deleted": removal.remove_account(store(), caller.name, caller.actor)})

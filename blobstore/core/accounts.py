@@ -10,7 +10,9 @@ from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from blobstore.core import passwords
+from blobstore.core import events, passwords
+from blobstore.core.actor import OPERATOR, Actor
+from blobstore.core.events import About, Action
 from blobstore.core.names import parse_user_name
 from blobstore.core.store import Store
 from blobstore.database import like_literally
@@ -56,12 +58,13 @@ def add(
     email: str | None = None,
     admin: bool = False,
     quota_bytes: int | None = None,
+    by: Actor = OPERATOR,
 ) -> Account:
     """Make a user. Raises BadName, BadOption for the password or e-mail, AlreadyExists."""
     values = new_user(name, password, email=email, admin=admin, quota_bytes=quota_bytes)
     try:
         with store.database.transaction() as session:
-            return make(session, values)
+            return make(session, values, by)
     except IntegrityError as error:
         raise AlreadyExists("there is a user with that name or e-mail already") from error
 
@@ -119,9 +122,12 @@ def new_user(name: str, password: str, *, email: str | None, admin: bool, quota_
     }
 
 
-def make(session: Session, values: dict[str, Any]) -> Account:
+def make(session: Session, values: dict[str, Any], by: Actor) -> Account:
     """Insert what `new_user` has checked. Raises IntegrityError when the name or e-mail is taken."""
-    return Account(*session.execute(insert(User).values(**values).returning(*_ACCOUNT)).one())
+    account = Account(*session.execute(insert(User).values(**values).returning(*_ACCOUNT)).one())
+    about = About(owner_id=account.id, target=account.name)
+    events.note(session, by, Action.USER_ADDED, about, role=account.role, quota=account.quota_bytes)
+    return account
 
 
 def check_email(email: str | None) -> str | None:

@@ -12,7 +12,9 @@ from datetime import timedelta
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from blobstore.core import banned
 from blobstore.digest import Digest
+from blobstore.errors import Busy
 
 _LOCK_OR_INSERT = text("""
 INSERT INTO blobs (digest, size_bytes, refs, content_type) VALUES (:digest, :size, 0, :content_type)
@@ -23,8 +25,8 @@ _LOCK = text("""
 SELECT size_bytes, location, published_at IS NOT NULL AND damaged_at IS NULL
 FROM blobs WHERE digest = :digest FOR UPDATE
 """)
-_CLAIM = text("""
-INSERT INTO claims (owner_id, digest, files) VALUES (:owner, :digest, 1)
+_CLAIM = text(f"""
+INSERT INTO claims (owner_id, digest, files) SELECT :owner, :digest, 1 WHERE {banned.NOT_BANNED.format(":digest")}
 ON CONFLICT (owner_id, digest) DO UPDATE SET files = claims.files + 1 RETURNING files = 1
 """)
 _REFER = text("UPDATE blobs SET refs = refs + 1, unreferenced_at = NULL WHERE digest = :digest")
@@ -94,12 +96,15 @@ def lock(session: Session, digest: Digest) -> Locked | None:
 
 
 def claim(session: Session, owner_id: int, digest: Digest) -> bool:
-    """Count one more file of the owner on the locked blob; True when that made a new claim."""
+    """Count one more file of the owner on the locked blob; True when that made a new claim. Raises ContentBanned."""
     values = {"owner": owner_id, "digest": digest.hex}
-    new: bool = session.execute(_CLAIM, values).scalar_one()
+    new = session.execute(_CLAIM, values).scalar()
+    if new is None:
+        banned.check(session, digest)
+        raise Busy("the ban of this content has just been lifted")
     if new:
         session.execute(_REFER, values)
-    return new
+    return bool(new)
 
 
 def claimed(session: Session, owner_id: int, digest: Digest) -> int:

@@ -28,6 +28,7 @@ from blobstore.core.gate import ALL_SCOPES, Caller, Scope
 from blobstore.core.limits import Limiter
 from blobstore.core.passwords import DECOY, Verifier
 from blobstore.core.store import Store
+from blobstore.core.tally import Tally
 from blobstore.database import Prepared
 from blobstore.errors import TooManyAttempts, Unauthenticated
 
@@ -71,8 +72,9 @@ class _Turn:
 class Credentials:
     """One worker's judge of credentials, with what it remembers."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, tally: Tally | None = None) -> None:
         self._store = store
+        self._tally = tally or Tally()
         self._limiter = Limiter(store.database)
         self._verifier = Verifier()
         self._secret = secrets.token_bytes(32)
@@ -94,6 +96,7 @@ class Credentials:
         row = self._store.database.fetch(_BY_NAME, name.casefold())
         user_id, account, password_hash = (row[0], row[1], row[6]) if row else (0, name.casefold(), DECOY)
         if not self._fits(user_id, password_hash, password, (account, address)) or row is None or row[5]:
+            self._tally.failed_login(row[1] if row else None, row[0] if row else None, address)
             raise Unauthenticated("wrong name or password")
         return replace(_caller(row, ALL_SCOPES, by_password=True), epoch=row[7])
 

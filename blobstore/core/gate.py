@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from blobstore.core.actor import OPERATOR, Actor
 from blobstore.errors import InsufficientScope, NotFound, PasswordRequired, Unauthenticated
 
 
@@ -39,6 +40,8 @@ class Caller:
     """The login whose token this request carries."""
     epoch: int | None = None
     """Which of the user's passwords it was that was verified just now; None for any other way in."""
+    actor: Actor = OPERATOR
+    """The caller as the audit log names him, with the address and the request that he asks by."""
 
 
 class Guarded(Protocol):
@@ -83,6 +86,11 @@ def delegate(caller: Caller, scopes: Iterable[Scope]) -> frozenset[Scope]:
 def reader_id(caller: Caller | None) -> int | None:
     """Whose private files the caller may read: his own, if his credentials have the scope `read`, else nobody's."""
     return caller.user_id if caller and Scope.READ in caller.scopes else None
+
+
+def sees(caller: Caller | None, file: Guarded) -> bool:
+    """Whether the caller may know that there is such a file."""
+    return file.visibility == "public" or (caller is not None and file.owner_id == caller.user_id)
 
 
 def authorize(caller: Caller | None, scope: Scope, file: Guarded) -> None:

@@ -16,6 +16,9 @@ from datetime import datetime
 from sqlalchemy import delete, insert, select, text
 from sqlalchemy.orm import Session
 
+from blobstore.core import events
+from blobstore.core.actor import OPERATOR, Actor
+from blobstore.core.events import About, Action
 from blobstore.core.gate import Scope
 from blobstore.core.ids import base62, random_base62
 from blobstore.core.store import Store
@@ -56,7 +59,13 @@ _COLUMNS = (
 
 
 def issue(
-    store: Store, owner_id: int, name: str, scopes: Iterable[Scope], *, expires_at: datetime | None = None
+    store: Store,
+    owner_id: int,
+    name: str,
+    scopes: Iterable[Scope],
+    *,
+    expires_at: datetime | None = None,
+    by: Actor = OPERATOR,
 ) -> tuple[StoredKey, str]:
     """Make an API key; the key itself is answered this once. Raises BadOption for an empty list or a bad name."""
     chosen = sorted({scope.value for scope in scopes})
@@ -75,8 +84,10 @@ def issue(
         "expires_at": expires_at,
     }
     with store.database.transaction() as session:
-        row = session.execute(insert(ApiKey).values(**values).returning(*_COLUMNS)).one()
-    return StoredKey(*row), key
+        stored = StoredKey(*session.execute(insert(ApiKey).values(**values).returning(*_COLUMNS)).one())
+        about = About(owner_id, target=stored.id)
+        events.note(session, by, Action.KEY_ISSUED, about, name=name, scopes=chosen, expires_at=expires_at)
+    return stored, key
 
 
 def keys(store: Store, owner_id: int) -> list[StoredKey]:
@@ -86,12 +97,13 @@ def keys(store: Store, owner_id: int) -> list[StoredKey]:
         return [StoredKey(*row) for row in rows]
 
 
-def revoke(store: Store, owner_id: int, key_id: str) -> None:
+def revoke(store: Store, owner_id: int, key_id: str, by: Actor = OPERATOR) -> None:
     """End the key; it is refused on the next request. Raises NotFound."""
     with store.database.transaction() as session:
         gone = session.execute(delete(ApiKey).where(ApiKey.id == key_id, ApiKey.owner_id == owner_id))
         if not gone.rowcount:  # type: ignore[attr-defined]
             raise NotFound("there is no such API key")
+        events.note(session, by, Action.KEY_REVOKED, About(owner_id, target=key_id))
 
 
 def revoke_all(session: Session, owner_id: int) -> None:

@@ -14,7 +14,9 @@ from hashlib import sha256
 
 from sqlalchemy import select
 
-from blobstore.core import accounts, new_password
+from blobstore.core import accounts, events, new_password
+from blobstore.core.actor import OPERATOR, Actor
+from blobstore.core.events import About, Action
 from blobstore.core.ring import ring
 from blobstore.core.store import Store
 from blobstore.errors import BadSignature
@@ -25,16 +27,17 @@ _PURPOSE = b"blobstore password ticket 1"
 _TICKET = re.compile(r"([0-9]{1,18})\.([0-9]{1,12})\.([A-Za-z0-9_-]{43})", re.ASCII)
 
 
-def issue(store: Store, name: str, now: datetime | None = None) -> tuple[str, datetime]:
+def issue(store: Store, name: str, now: datetime | None = None, by: Actor = OPERATOR) -> tuple[str, datetime]:
     """A ticket for the user, and when it ends: for an admin to hand out. Raises NotFound."""
     account = accounts.get(store, name)
     ends_at = (now or datetime.now(UTC)).replace(microsecond=0) + LIFE
     ends = int(ends_at.timestamp())
     epoch = _epoch(store, account.id)
+    events.write(store, by, Action.TICKET_ISSUED, About(account.id, target=account.name), expires_at=ends_at)
     return f"{account.id}.{ends}.{_signature(ring(store, _PURPOSE)[0], account.id, ends, epoch)}", ends_at
 
 
-def redeem(store: Store, ticket: str, password: str, now: datetime | None = None) -> None:
+def redeem(store: Store, ticket: str, password: str, now: datetime | None = None, by: Actor = OPERATOR) -> None:
     """Set the password of the ticket's user, and end his sessions. Raises BadSignature, BadOption."""
     match = _TICKET.fullmatch(ticket)
     user_id, ends = (int(match[1]), int(match[2])) if match else (0, 0)
@@ -44,7 +47,7 @@ def redeem(store: Store, ticket: str, password: str, now: datetime | None = None
     given = match[3] if match else ""
     if not any(hmac.compare_digest(each, given) for each in signatures) or not 0 < left <= LIFE.total_seconds():
         raise BadSignature("this ticket is not valid, or not any more; ask for another one")
-    if not new_password.set_password_once(store, user_id, epoch, password):
+    if not new_password.set_password_once(store, user_id, epoch, password, by):
         raise BadSignature("this ticket has been used")
 
 

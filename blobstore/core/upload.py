@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from sqlalchemy import text, update
 from sqlalchemy.orm import Session
 
-from blobstore.core import blobs, files, quota
+from blobstore.core import banned, blobs, events, files, quota
 from blobstore.core.delete import Which, remove
+from blobstore.core.events import Action
 from blobstore.core.files import Changes, StoredFile
 from blobstore.core.gate import Caller
 from blobstore.core.ids import random_base62
@@ -26,7 +27,7 @@ from blobstore.core.receive import Announced, Received, check_room, receive
 from blobstore.core.store import Store
 from blobstore.database import CommitUnknown, retrying
 from blobstore.digest import Digest
-from blobstore.errors import BlobstoreError, NotFound, UploadLost
+from blobstore.errors import BlobstoreError, UploadLost
 from blobstore.failpoints import failpoint
 from blobstore.models import File
 from blobstore.offload import offload
@@ -64,9 +65,10 @@ def upload(
     The body is not read at all when it is refused, or when its `declared` digest is the caller's already.
     Raises what check_room, receive and keep raise.
     """
-    outcome = instant(store, caller, declared, given) if declared else None
-    if outcome:
-        return outcome
+    if declared:
+        banned.refuse(store, declared)
+        if outcome := instant(store, caller, declared, given):
+            return outcome
     check_room(store, caller, Announced.exactly(size_bytes))
     with receive(store, caller, pieces, declared) as received:
         return keep(store, caller, received, given)
@@ -76,9 +78,10 @@ def keep(store: Store, caller: Caller, received: Received, given: Changes) -> Ou
     """Make a received body a file of the caller: reserve, publish, record.
 
     `given` is what the client said of the file; without a name it is the digest. The same content under the same name
-    again is that file, with `given` applied. Raises QuotaExceeded, and Unavailable when nothing was acknowledged.
+    again is that file, with `given` applied. Raises QuotaExceeded, ContentBanned, and Unavailable when nothing was
+    acknowledged.
     """
-    upload = _Upload(store, caller.user_id, received, given)
+    upload = _Upload(store, caller, received, given)
     try:
         twin = upload.reserve()
         return Outcome(twin, created=False) if twin else upload.finish()
@@ -96,19 +99,20 @@ def instant(store: Store, caller: Caller, digest: Digest, given: Changes) -> Out
         blob = _held(session, caller, digest)
         if blob is None:
             return None
-        twin = _existing(session, caller.user_id, digest, given)
+        twin = _existing(session, store, caller, digest, given)
         if twin:
             return Outcome(twin, created=False)
         file_id = random_base62(store.settings.short_id_length)
         blobs.claim(session, caller.user_id, digest)
         _insert(session, store, caller.user_id, digest, file_id, given)
         quota.charge(session, caller.user_id, blob.size_bytes, new=False)
-        session.execute(_READY, {"id": file_id, "owner": caller.user_id})
-        return Outcome(_stored(session, file_id), created=True)
+        _make_ready(session, caller.user_id, digest, file_id)
+        return Outcome(_stored(session, store, caller, file_id), created=True)
 
 
 def is_held(store: Store, caller: Caller, digest: Digest) -> bool:
-    """Whether an upload of this digest would be answered without its body."""
+    """Whether an upload of this digest would be answered without its body. Raises ContentBanned."""
+    banned.refuse(store, digest)
     with store.database.transaction() as session:
         return _held(session, caller, digest) is not None
 
@@ -116,8 +120,9 @@ def is_held(store: Store, caller: Caller, digest: Digest) -> bool:
 class _Upload:
     """One body on its way to being one file: the two transactions, and what follows when they fail."""
 
-    def __init__(self, store: Store, owner_id: int, received: Received, given: Changes) -> None:
-        self.store, self.owner_id, self.received, self.given = store, owner_id, received, given
+    def __init__(self, store: Store, caller: Caller, received: Received, given: Changes) -> None:
+        self.store, self.caller, self.received, self.given = store, caller, received, given
+        self.owner_id = caller.user_id
         self.digest = received.digest
         self.file_id = random_base62(store.settings.short_id_length)
 
@@ -127,7 +132,7 @@ class _Upload:
         with self.store.database.transaction() as session:
             blob = blobs.lock_or_insert(session, self.digest, self.received.size_bytes, self.received.content_type)
             failpoint("blob_locked")
-            twin = _existing(session, self.owner_id, self.digest, self.given) if blob.whole else None
+            twin = _existing(session, self.store, self.caller, self.digest, self.given) if blob.whole else None
             if twin:
                 return twin
             new = blobs.claim(session, self.owner_id, self.digest)
@@ -154,7 +159,9 @@ class _Upload:
 
     @retrying
     def record(self, location: str) -> Outcome:
-        """Transaction 2, synchronous. Raises UploadLost when the reaper, or a crash of PostgreSQL, took our row."""
+        """Transaction 2, synchronous. Raises UploadLost when the reaper, or a crash of PostgreSQL, took our row, and
+        ContentBanned.
+        """
         with self.store.database.transaction() as session:
             blob = blobs.lock(session, self.digest)
             if blob is None:
@@ -169,11 +176,10 @@ class _Upload:
                 # Bytes that we replaced too: who has judged the old ones must see that they are others now.
                 blobs.vouch(session, self.digest, location, self.received.content_type)
             file_id, created = (twin.id, False) if twin and not twin.expired else (self.file_id, True)
-            return Outcome(_stored(session, file_id), created)
+            return Outcome(_stored(session, self.store, self.caller, file_id), created)
 
     def _ready(self, session: Session) -> None:
-        if not session.execute(_READY, {"id": self.file_id, "owner": self.owner_id}).rowcount:  # type: ignore[attr-defined]
-            raise UploadLost("the upload was given up meanwhile; send it again")
+        _make_ready(session, self.owner_id, self.digest, self.file_id)
 
     def _drop_for(self, session: Session, twin_id: str) -> None:
         """Another request of the same owner recorded the same name and content first: ours is that file."""
@@ -211,16 +217,16 @@ def _place(digest: Digest, given: Changes) -> tuple[str, str]:
     return given.get("name", digest.hex), given.get("folder", "/")
 
 
-def _existing(session: Session, owner_id: int, digest: Digest, given: Changes) -> StoredFile | None:
+def _existing(session: Session, store: Store, caller: Caller, digest: Digest, given: Changes) -> StoredFile | None:
     """The caller's file that this upload repeats, with what was given applied. An expired one may stand beside it."""
     name = given.get("name")
     folder = given.get("folder", "/" if name else None)
-    twin = files.find_twin(session, owner_id, digest, name=name, folder=folder)
+    twin = files.find_twin(session, caller.user_id, digest, name=name, folder=folder)
     if twin is None or twin.expired:
         return None
-    file = _stored(session, twin.id)
-    files.apply(session, file, given)
-    return _stored(session, twin.id) if given else file
+    if given:
+        files.apply(session, files.live(session, twin.id), given)
+    return _stored(session, store, caller, twin.id)
 
 
 def _insert(session: Session, store: Store, owner_id: int, digest: Digest, file_id: str, given: Changes) -> None:
@@ -230,8 +236,16 @@ def _insert(session: Session, store: Store, owner_id: int, digest: Digest, file_
     session.execute(_INSERT, values)
 
 
-def _stored(session: Session, file_id: str) -> StoredFile:
-    file = files.read(session, file_id)
-    if file is None:
-        raise NotFound("the file expired, or its owner was disabled, while it was uploaded")
-    return file
+def _make_ready(session: Session, owner_id: int, digest: Digest, file_id: str) -> None:
+    if not session.execute(_READY, {"id": file_id, "owner": owner_id}).rowcount:  # type: ignore[attr-defined]
+        banned.check(session, digest)
+        raise UploadLost("the upload was given up meanwhile; send it again")
+
+
+def _stored(session: Session, store: Store, caller: Caller, file_id: str) -> StoredFile:
+    """The file that an upload is answered with: the last look under the blob's lock, with the event of the upload.
+
+    Raises ContentBanned.
+    """
+    noted = events.of_file(caller.actor, Action.UPLOAD) if store.settings.audit_traffic else None
+    return files.live(session, file_id, noted)

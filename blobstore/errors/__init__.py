@@ -10,6 +10,7 @@
     ├── Forbidden                known, but not allowed
     │   └── InsufficientScope  CrossSite  BadSignature  PasswordRequired
     ├── NotFound                 not there, or not the caller's to see
+    ├── ContentBanned            an admin has banned the content: nobody gets it, and nobody may bring it
     ├── Conflict
     │   ├── DigestMismatch
     │   └── AlreadyExists  LastAdmin
@@ -54,6 +55,7 @@ from blobstore.errors.refused import (
     BadSignature,
     BodyTooLarge,
     Conflict,
+    ContentBanned,
     CrossSite,
     DigestMismatch,
     FileTooLarge,
@@ -101,6 +103,7 @@ __all__ = [
     "BodyTooLarge",
     "Busy",
     "Conflict",
+    "ContentBanned",
     "ContentDamaged",
     "CrossSite",
     "DatabaseUnavailable",
