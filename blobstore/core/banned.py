@@ -20,13 +20,12 @@ from blobstore.database import Prepared
 from blobstore.digest import Digest
 from blobstore.errors import ContentBanned
 
-NOT_BANNED = "NOT EXISTS (SELECT FROM bans WHERE bans.digest = {})"
-"""What is asked of a digest where a statement decides; of a column or a parameter."""
+REASON = "(SELECT reason FROM bans WHERE bans.digest = {})"
+"""Why a column or a parameter is banned, NULL when it is not. Not EXISTS: as a join it took twice as long to plan."""
 STILL_BANNED = "EXISTS (SELECT FROM bans WHERE bans.digest = :digest FOR KEY SHARE)"
 """The same of what a ban removes: the ban cannot be lifted until the transaction ends."""
-_REASON_SQL = "SELECT reason FROM bans WHERE digest = "
-_REASON = text(_REASON_SQL + ":digest")
-_REASON_PREPARED = Prepared("ban_reason", ("text",), _REASON_SQL + "$1")
+_REASON = text("SELECT reason FROM bans WHERE digest = :digest")
+_REASON_PREPARED = Prepared("ban_reason", ("text",), "SELECT reason FROM bans WHERE digest = $1")
 _BAN = text("""
 INSERT INTO bans (digest, reason, banned_by) VALUES (:digest, :reason, :by)
 ON CONFLICT (digest) DO UPDATE SET reason = EXCLUDED.reason, banned_by = EXCLUDED.banned_by

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from blobstore.core import banned
 from blobstore.digest import Digest
-from blobstore.errors import Busy
+from blobstore.errors import ContentBanned
 
 _LOCK_OR_INSERT = text("""
 INSERT INTO blobs (digest, size_bytes, refs, content_type) VALUES (:digest, :size, 0, :content_type)
@@ -26,8 +26,9 @@ SELECT size_bytes, location, published_at IS NOT NULL AND damaged_at IS NULL
 FROM blobs WHERE digest = :digest FOR UPDATE
 """)
 _CLAIM = text(f"""
-INSERT INTO claims (owner_id, digest, files) SELECT :owner, :digest, 1 WHERE {banned.NOT_BANNED.format(":digest")}
-ON CONFLICT (owner_id, digest) DO UPDATE SET files = claims.files + 1 RETURNING files = 1
+INSERT INTO claims (owner_id, digest, files) VALUES (:owner, :digest, 1)
+ON CONFLICT (owner_id, digest) DO UPDATE SET files = claims.files + 1
+RETURNING files = 1, {banned.REASON.format(":digest")}
 """)
 _REFER = text("UPDATE blobs SET refs = refs + 1, unreferenced_at = NULL WHERE digest = :digest")
 _CLAIMED = text("SELECT files FROM claims WHERE owner_id = :owner AND digest = :digest FOR UPDATE")
@@ -98,10 +99,9 @@ def lock(session: Session, digest: Digest) -> Locked | None:
 def claim(session: Session, owner_id: int, digest: Digest) -> bool:
     """Count one more file of the owner on the locked blob; True when that made a new claim. Raises ContentBanned."""
     values = {"owner": owner_id, "digest": digest.hex}
-    new = session.execute(_CLAIM, values).scalar()
-    if new is None:
-        banned.check(session, digest)
-        raise Busy("the ban of this content has just been lifted")
+    new, reason = session.execute(_CLAIM, values).one()
+    if reason is not None:
+        raise ContentBanned(reason)
     if new:
         session.execute(_REFER, values)
     return bool(new)

@@ -55,17 +55,11 @@ class Action(StrEnum):
 
 
 _COLUMNS = "at, id, user_name, owner_id, action, digest, file_id, target, address, request_id, details"
-_NOTE = text("""
+_NOTE_SQL = """
 INSERT INTO events (user_name, owner_id, action, digest, file_id, target, address, request_id, details)
 VALUES (:by, :owner, :action, :digest, :file_id, :target, :address, :request_id, CAST(:details AS jsonb))
-""")
-_WITH_FILE = """
-WITH noted AS (
-    INSERT INTO events (user_name, owner_id, action, digest, file_id, address, request_id, details)
-    SELECT :by, owner_id, :action, digest, id, :address, :request_id,
-           CAST(:details AS jsonb) || jsonb_build_object('name', name, 'folder', folder)
-    FROM files WHERE id = :id)
 """
+_NOTE = text(_NOTE_SQL)
 _RETAIN = text("SET LOCAL blobstore.retention = 'on'")
 _FORGET = text("""
 DELETE FROM events WHERE (at, id) IN (
@@ -120,14 +114,12 @@ class About:
 
 NOBODY = About()
 Noted = dict[str, Any]
-"""An event of one file, as the values of a statement that `beside` has made."""
+"""An event as the values of a statement that `beside` has made."""
 
 
 def note(session: Session, by: Actor, action: Action, about: About = NOBODY, **details: object) -> None:
     """Write an event in the transaction that it belongs to. `details` are what JSON has, and moments."""
-    digest = about.digest.hex if about.digest else None
-    values = {"owner": about.owner_id, "digest": digest, "file_id": about.file_id, "target": about.target}
-    session.execute(_NOTE, {**values, **of_file(by, action, **details)})
+    session.execute(_NOTE, noted(by, action, about, **details))
 
 
 def write(store: Store, by: Actor, action: Action, about: About = NOBODY, **details: object) -> None:
@@ -136,15 +128,24 @@ def write(store: Store, by: Actor, action: Action, about: About = NOBODY, **deta
         note(session, by, action, about, **details)
 
 
-def of_file(by: Actor, action: Action, **details: object) -> Noted:
-    """An event for `beside`: what it is about are the file's name, folder, digest and owner."""
-    who = {"by": by.name, "address": by.address, "request_id": by.request_id}
-    return {**who, "action": action.value, "details": json.dumps(details, ensure_ascii=False, default=str)}
+def noted(by: Actor, action: Action, about: About, **details: object) -> Noted:
+    """The same, for a statement that `beside` has made."""
+    return {
+        "by": by.name,
+        "owner": about.owner_id,
+        "action": action.value,
+        "digest": about.digest.hex if about.digest else None,
+        "file_id": about.file_id,
+        "target": about.target,
+        "address": by.address,
+        "request_id": by.request_id,
+        "details": json.dumps(details, ensure_ascii=False, default=str),
+    }
 
 
 def beside(statement: str) -> TextClause:
-    """A SELECT about the file `:id`, which notes an event of that file in the same round trip."""
-    return text(_WITH_FILE + statement)
+    """A SELECT that writes an event in the same round trip."""
+    return text(f"WITH noted AS ({_NOTE_SQL}) {statement}")
 
 
 def page(store: Store, filters: Filters, *, limit: int, cursor: str | None) -> EventPage:

@@ -14,7 +14,7 @@ from sqlalchemy import text, update
 from sqlalchemy.orm import Session
 
 from blobstore.core import banned, blobs, cursors, events
-from blobstore.core.events import Action, Noted
+from blobstore.core.events import About, Action, Noted
 from blobstore.core.gate import Caller, Scope, authorize, sees
 from blobstore.core.store import Store
 from blobstore.database import like_literally, retrying
@@ -25,16 +25,15 @@ from blobstore.models import File
 COLUMNS = """
 f.id, f.owner_id, f.digest, f.name, f.folder, b.size_bytes, b.content_type, f.visibility, f.tags,
 f.ready_at, f.expires_at, f.downloads, f.last_downloaded_at"""
-LIVE = f"""
-f.ready_at IS NOT NULL AND (f.expires_at IS NULL OR f.expires_at > clock_timestamp())
-AND {banned.NOT_BANNED.format("f.digest")}"""
+_NOT_EXPIRED = "f.ready_at IS NOT NULL AND (f.expires_at IS NULL OR f.expires_at > clock_timestamp())"
+LIVE = f"{_NOT_EXPIRED} AND {banned.REASON.format('f.digest')} IS NULL"
 _ONE_SQL = f"""
-SELECT {COLUMNS} FROM files f JOIN blobs b USING (digest) JOIN users u ON u.id = f.owner_id
-WHERE f.id = :id AND {LIVE} AND NOT u.disabled
+SELECT {COLUMNS} FROM files f JOIN blobs b USING (digest)
+WHERE f.id = :id AND {LIVE} AND (SELECT NOT disabled FROM users WHERE users.id = f.owner_id)
 """
 _ONE, _ONE_NOTED = text(_ONE_SQL), events.beside(_ONE_SQL)
 _TWIN = text(f"""
-SELECT f.id, NOT ({LIVE}) AS expired FROM files f
+SELECT f.id, f.name, f.folder, NOT ({_NOT_EXPIRED}) AS expired FROM files f
 WHERE f.owner_id = :owner AND f.digest = :digest AND f.ready_at IS NOT NULL AND f.id <> :id
   AND (CAST(:name AS text) IS NULL OR f.name = :name)
   AND CASE WHEN CAST(:folder AS text) IS NULL THEN f.folder NOT LIKE '/.%' ELSE f.folder = :folder END
@@ -78,9 +77,11 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class Twin:
-    """A ready file of the same owner and content, under the same name if one was asked for."""
+    """A ready file of the same owner and content, under the same name if one was asked for; banned or not."""
 
     id: str
+    name: str
+    folder: str
     expired: bool
 
 
@@ -142,8 +143,10 @@ def change(store: Store, caller: Caller, file_id: str, changes: Changes) -> Stor
         blobs.lock(session, seen.digest)
         file = live(session, file_id)
         apply(session, file, changes)
-        was = {field: getattr(file, field) for field in changes}
-        return live(session, file_id, events.of_file(caller.actor, Action.FILE_CHANGED, was=was, now=changes))
+        about, was = About(file.owner_id, file.digest, file.id), {field: getattr(file, field) for field in changes}
+        place = {"name": file.name, "folder": file.folder}
+        noted = events.noted(caller.actor, Action.FILE_CHANGED, about, **place, was=was, now=changes)
+        return live(session, file_id, noted)
 
 
 def apply(session: Session, file: StoredFile, changes: Changes) -> None:

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from blobstore.core import banned, blobs, events, files, quota
 from blobstore.core.delete import Which, remove
-from blobstore.core.events import Action
+from blobstore.core.events import About, Action
 from blobstore.core.files import Changes, StoredFile
 from blobstore.core.gate import Caller
 from blobstore.core.ids import random_base62
@@ -107,7 +107,7 @@ def instant(store: Store, caller: Caller, digest: Digest, given: Changes) -> Out
         _insert(session, store, caller.user_id, digest, file_id, given)
         quota.charge(session, caller.user_id, blob.size_bytes, new=False)
         _make_ready(session, caller.user_id, digest, file_id)
-        return Outcome(_stored(session, store, caller, file_id), created=True)
+        return Outcome(_stored(session, store, caller, digest, file_id, _place(digest, given)), created=True)
 
 
 def is_held(store: Store, caller: Caller, digest: Digest) -> bool:
@@ -176,7 +176,7 @@ class _Upload:
                 # Bytes that we replaced too: who has judged the old ones must see that they are others now.
                 blobs.vouch(session, self.digest, location, self.received.content_type)
             file_id, created = (twin.id, False) if twin and not twin.expired else (self.file_id, True)
-            return Outcome(_stored(session, self.store, self.caller, file_id), created)
+            return Outcome(_stored(session, self.store, self.caller, self.digest, file_id, (name, folder)), created)
 
     def _ready(self, session: Session) -> None:
         _make_ready(session, self.owner_id, self.digest, self.file_id)
@@ -226,7 +226,7 @@ def _existing(session: Session, store: Store, caller: Caller, digest: Digest, gi
         return None
     if given:
         files.apply(session, files.live(session, twin.id), given)
-    return _stored(session, store, caller, twin.id)
+    return _stored(session, store, caller, digest, twin.id, (twin.name, twin.folder))
 
 
 def _insert(session: Session, store: Store, owner_id: int, digest: Digest, file_id: str, given: Changes) -> None:
@@ -242,10 +242,15 @@ def _make_ready(session: Session, owner_id: int, digest: Digest, file_id: str) -
         raise UploadLost("the upload was given up meanwhile; send it again")
 
 
-def _stored(session: Session, store: Store, caller: Caller, file_id: str) -> StoredFile:
+def _stored(
+    session: Session, store: Store, caller: Caller, digest: Digest, file_id: str, place: tuple[str, str]
+) -> StoredFile:
     """The file that an upload is answered with: the last look under the blob's lock, with the event of the upload.
 
     Raises ContentBanned.
     """
-    noted = events.of_file(caller.actor, Action.UPLOAD) if store.settings.audit_traffic else None
-    return files.live(session, file_id, noted)
+    if not store.settings.audit_traffic:
+        return files.live(session, file_id)
+    name, folder = place
+    about = About(caller.user_id, digest, file_id)
+    return files.live(session, file_id, events.noted(caller.actor, Action.UPLOAD, about, name=name, folder=folder))

@@ -116,7 +116,7 @@ def test_each_change_is_noted(store: Store) -> None:
     files.change(store, caller, file.id, {"name": "y", "visibility": "public"})
     assert (last(store).action, last(store).file_id) == ("file_changed", file.id)
     assert last(store).details == {
-        "name": "y", "folder": "/", "was": {"name": "x", "visibility": "private"},
+        "name": "x", "folder": "/", "was": {"name": "x", "visibility": "private"},
         "now": {"name": "y", "visibility": "public"},
     }  # fmt: skip
     delete.delete_file(store, caller, file.id)

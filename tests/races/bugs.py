@@ -93,7 +93,10 @@ def twin_before_the_lock(self: Any, location: str) -> Any:
         if blob and not blob.whole:
             blobs.vouch(session, self.digest, location, self.received.content_type)
         return upload.Outcome(
-            upload._stored(session, self.store, self.caller, twin.id if twin else self.file_id), created=not twin
+            upload._stored(
+                session, self.store, self.caller, self.digest, twin.id if twin else self.file_id, (name, folder)
+            ),
+            created=not twin,
         )
 
 
@@ -202,5 +205,7 @@ _REMOVE = delete._remove
 DROPS_PUBLISHED = [
     reword(blobs, name, " AND published_at IS NULL") for name in ("_DISOWNED", "_IS_DISOWNED", "_FORGET")
 ]
-NO_LAST_LOOK = [reword(files, name, f"\nAND {banned.NOT_BANNED.format('f.digest')}") for name in ("_ONE", "_ONE_NOTED")]
+NO_LAST_LOOK = [
+    reword(files, name, f" AND {banned.REASON.format('f.digest')} IS NULL") for name in ("_ONE", "_ONE_NOTED")
+]
 TAKE_OVER = "DO UPDATE SET published_at = NULL, location = EXCLUDED.location"

@@ -182,7 +182,7 @@ MUTANTS = {
         "stored, and answered",
     ),
     "reserve without looking for the ban": Mutant(
-        bugs.reword(blobs, "_CLAIM", banned.NOT_BANNED.format(":digest"), "true"),
+        bugs.reword(blobs, "_CLAIM", banned.REASON.format(":digest"), "CAST(NULL AS text)"),
         banning.an_upload_of_what_is_banned,
         "published although banned",
     ),
@@ -201,8 +201,8 @@ MUTANTS = {
         banning.a_ban_behind_a_record,
         "a file of a banned content is left",
     ),
-    "a twin whose content is banned": Mutant(
-        bugs.both(bugs.reword(files, "_TWIN", f"\nAND {banned.NOT_BANNED.format('f.digest')}"), *bugs.NO_LAST_LOOK),
+    "a repeated upload without looking for the ban": Mutant(
+        bugs.both(*bugs.NO_LAST_LOOK),
         banning.a_ban_beside_a_repeated_upload,
         "not told that it is banned",
     ),
