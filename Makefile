@@ -12,7 +12,7 @@ JOBS ?= 2
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt check bench sweep fuzz lock install install-test clean
+.PHONY: help run test lint fmt check bench sweep fuzz faults lock install install-test clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -42,6 +42,9 @@ sweep: install-test  ## whole and cut bodies of every kind and size over the rea
 
 fuzz: install-test  ## schemathesis over every call as nobody, a user and an admin; some minutes
 	$(BIN)/python -m tests.edge.fuzz
+
+faults: install-test  ## kill it, cut its power, fill its disk, hundreds of times; needs root (ARGS="--quick" for less)
+	$(BIN)/python -m tests.crash $(ARGS)
 
 lock:  ## resolve the dependencies anew and export them (needs poetry and poetry-plugin-export)
 	poetry lock

@@ -14,22 +14,23 @@ LARGE_BYTES = 64 << 20
 
 @dataclass
 class Plan:
-    """One run. `folder` is temporary; `seconds` is how long each small load lasts."""
+    """One run. `folder` is temporary; `seconds` is how long each small load lasts; `samples`, how many are timed."""
 
     servers: Servers
     folder: Path
     repeats: int
     seconds: int
+    samples: int
     large_bytes: int
     memory_bytes: int
 
     @classmethod
     def full(cls, servers: Servers, folder: Path) -> Plan:
-        return cls(servers, folder, repeats=3, seconds=5, large_bytes=1 << 30, memory_bytes=2 << 30)
+        return cls(servers, folder, repeats=3, seconds=5, samples=2000, large_bytes=1 << 30, memory_bytes=2 << 30)
 
     @classmethod
     def quick(cls, servers: Servers, folder: Path) -> Plan:
-        return cls(servers, folder, repeats=1, seconds=2, large_bytes=256 << 20, memory_bytes=512 << 20)
+        return cls(servers, folder, repeats=1, seconds=2, samples=100, large_bytes=256 << 20, memory_bytes=512 << 20)
 
     @cached_property
     def content(self) -> Content:

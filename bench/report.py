@@ -73,15 +73,18 @@ def plain(figure: float) -> str:
 
 def machine(postgres: str) -> str:
     """The date, the machine and the versions, as Markdown lines."""
-    now = datetime.now(UTC)
     versions = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     programs = ", ".join(f"{name} {_program(command)}" for name, command in PROGRAMS.items())
+    return "\n".join([host(postgres), f"- {versions}", f"- {programs}"])
+
+
+def host(postgres: str) -> str:
+    """The date, the machine, the system, Python and PostgreSQL."""
+    now = datetime.now(UTC)
     kernel = platform.release().partition("-")[0]
     return "\n".join([
         f"- {now:%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores ({_processor()}), load {os.getloadavg()[0]:.1f} before",
         f"- {platform.system()} {kernel}, Python {platform.python_version()}, PostgreSQL {postgres}",
-        f"- {versions}",
-        f"- {programs}",
     ])  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """What is measured: blobstore as `blobstore serve` runs it, and its peers, each in a temporary folder.
 
 blobstore         one worker per core, embedded PostgreSQL, durable; only the upkeep is off, which would run once
-forgetful         the same on the same PostgreSQL, but argon2 runs at every request (bench/forgetful.py)
+forgetful         the same in another database of that PostgreSQL, but argon2 runs at every request (bench/forgetful.py)
 hello             bare Flask under the same gunicorn, worker class and settings
 nginx             dav PUT, sendfile GET; nothing is hashed, nothing is durable
 docker-registry   hashes, is not durable
@@ -17,16 +17,24 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 
+from sqlalchemy import text
+
+from bench import database
 from bench.running import Server, free_port, server
 from blobstore import embedded
 from blobstore.app import open_store
-from blobstore.core import accounts
+from blobstore.core import accounts, passwords
 from blobstore.core.store import Store
+from blobstore.database import upgrade
 from blobstore.environment import load
 
 USER, PASSWORD = "bench", "a password of the bench"
 SECRET_KEY = "a secret of the bench that is long enough 0123456789"
 ROOT = Path(__file__).parents[1]
+_ADD = text("""
+INSERT INTO users (name, password_hash, disabled)
+SELECT :kind || number, :hash, :disabled FROM generate_series(1, :count) AS number
+""")
 
 _NGINX = """
 daemon off; worker_processes {workers}; pid {folder}/pid; error_log {folder}/error.log;{user}
@@ -70,8 +78,12 @@ class Servers:
 
     @cached_property
     def forgetful(self) -> Server:
-        """argon2 at every request."""
-        return self._start(gunicorn("bench.forgetful:application()", self.folder / "forgetful", self.database_url))
+        """argon2 at every request; with a database of its own, because a database takes the files of one store only."""
+        url = database.create(self.database_url, "forgetful").render_as_string(hide_password=False)
+        upgrade(url)
+        started = self._start(gunicorn("bench.forgetful:application()", self.folder / "forgetful", url))
+        add_users(started.folder, USER, url=url)
+        return started
 
     @cached_property
     def hello(self) -> Server:
@@ -145,18 +157,25 @@ def registry(program: str, folder: Path) -> AbstractContextManager[Server]:
 
 
 @contextmanager
-def direct(folder: Path) -> Iterator[Store]:
-    """The store of a running blobstore, without HTTP."""
-    url = embedded.address(folder)
-    store = open_store(load({"DATABASE_URL": url, "BLOBSTORE_DATA": str(folder), "SECRET_KEY": SECRET_KEY}, None))
+def direct(folder: Path, url: str | None = None) -> Iterator[Store]:
+    """The store of a running blobstore, without HTTP; `url` is that of its database unless it is the embedded one."""
+    given = {"DATABASE_URL": url or embedded.address(folder), "BLOBSTORE_DATA": str(folder), "SECRET_KEY": SECRET_KEY}
+    store = open_store(load(given, None))
     try:
         yield store
     finally:
         store.database.dispose()
 
 
-def add_users(folder: Path, *names: str) -> None:
+def add_users(folder: Path, *names: str, url: str | None = None) -> None:
     """Users without a quota, with PASSWORD."""
-    with direct(folder) as store:
+    with direct(folder, url) as store:
         for name in names:
             accounts.add(store, name, PASSWORD, quota_bytes=None)
+
+
+def add_many(store: Store, kind: str, count: int, *, disabled: bool = False) -> None:
+    """The users `kind`1, `kind`2, … with PASSWORD; one hash for all, because each costs 20 ms."""
+    password_hash = passwords.hash_password(PASSWORD)
+    with store.database.transaction() as session:
+        session.execute(_ADD, {"kind": kind, "hash": password_hash, "disabled": disabled, "count": count})

@@ -6,9 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
-import psycopg2
-from sqlalchemy import make_url
-
+from bench import database
 from bench.loads import CONNECTIONS, run
 from bench.running import clean
 
@@ -32,10 +30,10 @@ class Pgbench:
     """Transactions per second, with as many clients as the other loads have connections."""
 
     def __init__(self, database_url: str, folder: Path) -> None:
-        self._url, self._script = make_url(database_url), folder / "transaction.sql"
+        self._script = folder / "transaction.sql"
         self._script.write_text(_TRANSACTION, encoding="ascii")
-        self._say(self._url.database, f"CREATE DATABASE {DATABASE}")
-        self._say(DATABASE, _TABLES)
+        self._url = database.create(database_url, DATABASE)
+        database.say(self._url, _TABLES)
 
     @staticmethod
     def installed() -> bool:
@@ -59,13 +57,3 @@ class Pgbench:
         if not found:
             raise RuntimeError(said)
         return float(found[1])
-
-    def _say(self, database: str | None, statement: str) -> None:
-        url = self._url.set(drivername="postgresql", database=database)
-        connection = psycopg2.connect(url.render_as_string(hide_password=False))
-        try:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute(statement)
-        finally:
-            connection.close()

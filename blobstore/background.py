@@ -1,4 +1,5 @@
-"""What a worker does besides answering: it writes what it has counted, and upkeep when it is its turn.
+"""What a worker does besides answering: it writes what it has counted, sends mail, probes a degraded store, and does
+the upkeep when it is its turn.
 
 Every worker tries for one lease; the one that has it runs `blobstore upkeep run` as a subprocess every interval, so
 that nothing is hashed or deleted on the event loop of a worker, and once for all workers and nodes.
@@ -20,10 +21,15 @@ from flask import Flask
 from gevent import subprocess
 
 from blobstore.api.context import Parts
-from blobstore.core import lease
+from blobstore.core import degraded, delivery, lease
 from blobstore.errors import BlobstoreError
+from blobstore.incoming import Bodies
+from blobstore.metrics import Meter, Present
 
 FLUSH_SECONDS = 5.0
+PROBE_SECONDS = 1.0
+COUNT_SECONDS = 1.0
+MAIL_SECONDS = 2.0
 LEASE = timedelta(seconds=60)
 RENEW_SECONDS = 20.0
 FIRST_ROUND_SECONDS = 30.0
@@ -31,22 +37,43 @@ COMMAND = [sys.executable, "-m", "blobstore", "upkeep", "run"]
 _log = logging.getLogger(__name__)
 
 
-def start(app: Flask) -> None:
+def start(app: Flask, meter: Meter | None, bodies: Bodies) -> None:
     """Begin the background work of this worker; it ends with the process."""
     parts: Parts = app.extensions["blobstore"]
     for counted in (parts.downloads, parts.tally):
         gevent.spawn(_forever, FLUSH_SECONDS, partial(counted.flush, parts.store))
+    gevent.spawn(_forever, PROBE_SECONDS, lambda: degraded.recover(parts.store))
+    if meter:
+        gevent.spawn(_forever, COUNT_SECONDS, lambda: count(app, meter, bodies))
+    if parts.store.settings.smtp_host:
+        gevent.spawn(_forever, MAIL_SECONDS, lambda: delivery.deliver(parts.store))
     interval = parts.store.settings.upkeep_interval_seconds
     if interval:
         upkeep = Upkeep(parts, interval)
         gevent.spawn(_forever, min(RENEW_SECONDS, interval), upkeep.turn)
 
 
-def finish(app: Flask) -> None:
+def finish(app: Flask, meter: Meter | None, bodies: Bodies) -> None:
     """Write what was counted once more, before the worker ends."""
     parts: Parts = app.extensions["blobstore"]
     for counted in (parts.downloads, parts.tally):
         _carefully(partial(counted.flush, parts.store))
+    if meter:
+        count(app, meter, bodies)
+
+
+def count(app: Flask, meter: Meter, bodies: Bodies) -> None:
+    """Show in the metrics what this worker has under way."""
+    parts: Parts = app.extensions["blobstore"]
+    store = parts.store
+    meter.flush(
+        Present(
+            bodies=bodies.total,
+            connections=store.database.in_use,
+            passwords=parts.credentials.verifier.under_way,
+            degraded=store.condition.trouble is not None,
+        )
+    )
 
 
 class Upkeep:

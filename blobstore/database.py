@@ -1,9 +1,9 @@
-"""PostgreSQL: the engine, the one way to open a transaction, the green wait with a deadline, migrations.
+"""PostgreSQL: the engine, the one way to open a transaction, trouble as errors of the domain, migrations.
 
 Three ways to ask it something, nowhere else:
 
     with database.transaction() as session: …      READ COMMITTED, committed at the end of the block
-    database.fetch(statement, …)                   one SELECT on the hot path: prepared, in autocommit
+    database.fetch(statement, …)                   one statement on the hot path: prepared, in autocommit
     @retrying                                       a function that opens one transaction, repeated on a deadlock
 """
 
@@ -17,16 +17,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import psycopg2
-from gevent import Timeout
-from gevent.socket import wait_read, wait_write
 from psycopg2 import extensions
+from psycopg2.errors import QueryCanceled
 from sqlalchemy import create_engine, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import PoolProxiedConnection
 
 from blobstore.errors import Busy, DatabaseUnavailable
+from blobstore.green import DeadlineExceeded
 from blobstore.settings import Settings
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ T = TypeVar("T")
 
 DEADLOCK, SERIALIZATION = "40P01", "40001"
 NO_TABLE, NO_COLUMN = "42P01", "42703"
+LOCKED = "55P03"
 ATTEMPTS = 3
 OPTIONS = (
     # Not as SQLAlchemy's isolation_level: the driver would reset it, in a round trip of its own, after each `fetch`.
@@ -44,16 +45,25 @@ OPTIONS = (
     "-c synchronous_commit=on -c timezone=UTC -c idle_in_transaction_session_timeout=60000"
 )
 """What every connection promises, whatever the server's own defaults are."""
+STATEMENT_SHARE, LOCK_SHARE = 0.9, 0.8
+"""Of `database_timeout_seconds`: PostgreSQL gives up a little earlier than we do, and so keeps the connection, holds no
+locks for nobody, and can say that it was a lock."""
+MAX_CONNECT_SECONDS = 10
+"""Where no deadline of ours holds, as in commands."""
 MIGRATIONS_LOCK = 0x626C6F62
 """The advisory lock around migrations: "blob"."""
+
+
+class DatabaseStalled(DatabaseUnavailable):
+    """PostgreSQL did not answer in time; whoever asks it more now would wait as long again."""
 
 
 class CommitUnknown(DatabaseUnavailable):
     """The connection was lost during COMMIT: the transaction may have happened, or may still."""
 
 
-class DeadlineExceeded(psycopg2.OperationalError):
-    """PostgreSQL did not answer one statement in time; the connection is closed."""
+class CommitStalled(CommitUnknown, DatabaseStalled):
+    """COMMIT did not answer in time: the same, but not even a look will."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +99,13 @@ class Database:
             use_native_hstore=False,
             connect_args={
                 "connection_factory": type("Connection", (extensions.connection,), {"timeout_seconds": seconds}),
-                "connect_timeout": max(2, int(seconds)),
+                "connect_timeout": max(2, min(int(seconds), MAX_CONNECT_SECONDS)),
+                "keepalives_idle": 30,
+                "keepalives_interval": 10,
+                "keepalives_count": 3,
                 "application_name": "blobstore",
-                "options": OPTIONS,
+                "options": f"{OPTIONS} -c statement_timeout={_milliseconds(STATEMENT_SHARE * seconds)} "
+                f"-c lock_timeout={_milliseconds(LOCK_SHARE * seconds)}",
             },
         )
 
@@ -99,7 +113,8 @@ class Database:
     def transaction(self) -> Iterator[Session]:
         """A session in a transaction that is committed, synchronously, when the block ends, else rolled back.
 
-        Raises DatabaseUnavailable, Busy when the pool is exhausted, CommitUnknown when COMMIT itself got no answer.
+        Raises DatabaseUnavailable; Busy when the pool is exhausted, or others hold a lock for too long; CommitUnknown
+        when COMMIT itself got no answer; DatabaseStalled when anything else got none in time.
         """
         session = Session(self.engine, expire_on_commit=False)
         with _domain_errors():
@@ -111,13 +126,16 @@ class Database:
                     session.close()
 
     def fetch(self, statement: Prepared, *values: Any) -> Any | None:
-        """The first row of a SELECT as a tuple, or None. Tried again once on a connection that had died unnoticed."""
+        """The first row of one statement as a tuple, or None, committed at once.
+
+        Tried again once on a connection that had died unnoticed, so that what it counts may be counted twice.
+        """
         with _domain_errors():
             try:
                 return self._fetch(statement, values)
-            except DeadlineExceeded:
-                raise
-            except (OperationalError, psycopg2.OperationalError, psycopg2.InterfaceError):
+            except (DBAPIError, psycopg2.Error) as error:
+                if not _is_lost(error) or _is_stalled(error) or _sqlstate(error) == LOCKED:
+                    raise
                 self.engine.dispose()
                 return self._fetch(statement, values)
 
@@ -144,6 +162,11 @@ class Database:
             cursor.execute(statement.prepare)
             prepared.add(statement.name)
 
+    @property
+    def in_use(self) -> int:
+        """How many connections are in use."""
+        return int(self.engine.pool.checkedout())  # type: ignore[attr-defined]
+
     def dispose(self) -> None:
         """Close every idle connection."""
         self.engine.dispose()
@@ -153,8 +176,9 @@ def _commit(session: Session) -> None:
     try:
         session.commit()
     except DBAPIError as error:
-        if error.connection_invalidated or isinstance(error, (OperationalError, InterfaceError)):
-            raise CommitUnknown("the database connection was lost during COMMIT") from error
+        if error.connection_invalidated or _is_lost(error):
+            kind = CommitStalled if _is_stalled(error) else CommitUnknown
+            raise kind("the database connection was lost during COMMIT") from error
         raise
 
 
@@ -164,18 +188,44 @@ def _domain_errors() -> Iterator[None]:
         yield
     except PoolTimeout as error:
         raise Busy("every database connection of this worker is in use") from error
-    except (OperationalError, InterfaceError, psycopg2.OperationalError, psycopg2.InterfaceError) as error:
-        if _sqlstate(error) in (DEADLOCK, SERIALIZATION):
+    except (DBAPIError, psycopg2.Error) as error:
+        code = _sqlstate(error)
+        if code in (NO_TABLE, NO_COLUMN):
+            raise DatabaseUnavailable(
+                "the database has not this version's schema: run `blobstore db upgrade`"
+            ) from error
+        if not _is_lost(error) or code in (DEADLOCK, SERIALIZATION):
             raise
+        if code == LOCKED:
+            raise Busy("others are changing the same thing; try again") from error
+        if _is_stalled(error):
+            raise DatabaseStalled("the database does not answer in time") from error
         raise DatabaseUnavailable("the database does not answer") from error
-    except (ProgrammingError, psycopg2.ProgrammingError) as error:
-        if _sqlstate(error) not in (NO_TABLE, NO_COLUMN):
-            raise
-        raise DatabaseUnavailable("the database has not this version's schema: run `blobstore db upgrade`") from error
+
+
+def _is_lost(error: BaseException) -> bool:
+    """Whether the connection, or the server, is at fault.
+
+    psycopg2 raises DatabaseError itself, none of its kinds, when libpq could no longer write but still read the warning
+    that a dying server sends: seen without the green wait only, so in commands and upkeep.
+    """
+    cause = getattr(error, "orig", error)
+    kinds = psycopg2.OperationalError, psycopg2.InterfaceError
+    return isinstance(cause, kinds) or type(cause) is psycopg2.DatabaseError
 
 
 def _sqlstate(error: BaseException) -> str | None:
     return getattr(getattr(error, "orig", error), "pgcode", None)
+
+
+def _is_stalled(error: BaseException) -> bool:
+    """Whether our deadline has passed, or PostgreSQL's own for a statement."""
+    return isinstance(getattr(error, "orig", error), (DeadlineExceeded, QueryCanceled))
+
+
+def _milliseconds(seconds: float) -> int:
+    """For PostgreSQL, to which 0 means for ever."""
+    return max(int(seconds * 1000), 1)
 
 
 def retrying(call: Callable[P, T]) -> Callable[P, T]:
@@ -202,22 +252,6 @@ def like_literally(part: str) -> str:
     return part.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
-def make_green() -> None:
-    """Let every wait for PostgreSQL run other greenlets, and end after `database_timeout_seconds`.
-
-    Without a deadline a frozen backend hangs its request for ever, and libpq's connect_timeout is ignored.
-    """
-    extensions.set_wait_callback(_wait)
-
-
-def _wait(connection: Any) -> None:
-    seconds = getattr(connection, "timeout_seconds", 3.0)
-    waits = {extensions.POLL_READ: wait_read, extensions.POLL_WRITE: wait_write}
-    with Timeout(seconds, DeadlineExceeded(f"PostgreSQL did not answer within {seconds} s")):
-        while (state := connection.poll()) != extensions.POLL_OK:
-            waits[state](connection.fileno())
-
-
 def upgrade(url: str) -> None:
     """Bring the schema up to date; many may call it at once, one does it."""
     from alembic import command
@@ -234,11 +268,17 @@ def upgrade(url: str) -> None:
 def is_current(database: Database) -> bool:
     """Whether the schema is the one this code was written for."""
     from alembic.runtime.migration import MigrationContext
+
+    with database.transaction() as session:
+        return MigrationContext.configure(session.connection()).get_current_revision() == _newest()
+
+
+@functools.cache
+def _newest() -> str | None:
+    """The schema that the migrations lead to."""
     from alembic.script import ScriptDirectory
 
-    head = ScriptDirectory.from_config(_alembic()).get_current_head()
-    with database.transaction() as session:
-        return MigrationContext.configure(session.connection()).get_current_revision() == head
+    return ScriptDirectory.from_config(_alembic()).get_current_head()
 
 
 def _alembic() -> Config:

@@ -16,9 +16,16 @@ from pydantic import ValidationError
 
 from blobstore.settings import PREFIX, Settings, SettingsError
 
-SECRETS = ("DATABASE_URL", "POSTGRES_PASSWORD", "SECRET_KEY", "ADMIN_PASSWORD")
+SECRETS = (
+    "DATABASE_URL",
+    "POSTGRES_PASSWORD",
+    "SECRET_KEY",
+    "ADMIN_PASSWORD",
+    "SMTP_PASSWORD",
+    "BLOBSTORE_METRICS_TOKEN",
+)
 """Each of these may come as `NAME_FILE`, the path of a file that holds it."""
-NOT_SETTINGS = ("BLOBSTORE_FAILPOINTS",)
+NOT_SETTINGS = ("BLOBSTORE_FAILPOINTS", *(f"{name}_FILE" for name in SECRETS))
 
 
 @dataclass(frozen=True)

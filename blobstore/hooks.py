@@ -11,6 +11,7 @@ from typing import Any, Final
 from flask import Flask
 from gunicorn.arbiter import Arbiter
 
+from blobstore import metrics
 from blobstore.environment import load
 from blobstore.server import Worker
 from blobstore.settings import Settings, SettingsError
@@ -45,11 +46,19 @@ def gunicorn_settings(settings: Settings | None = None) -> dict[str, Any]:
         "forwarded_allow_ips": "",
         "secure_scheme_headers": {},
         "forwarder_headers": "",
+        "on_starting": on_starting,
         "post_fork": post_fork,
         "post_worker_init": post_worker_init,
         "worker_exit": worker_exit,
+        "child_exit": child_exit,
         "on_exit": on_exit,
     }
+
+
+def on_starting(_server: Arbiter) -> None:
+    """Prepare what the workers will count in."""
+    if load().metrics_token:
+        metrics.prepare()
 
 
 def post_fork(_server: Arbiter, _worker: Any) -> None:
@@ -62,7 +71,7 @@ def post_fork(_server: Arbiter, _worker: Any) -> None:
     from gevent import monkey
 
     monkey.patch_all()
-    from blobstore.database import make_green
+    from blobstore.green import make_green
 
     make_green()
 
@@ -76,7 +85,7 @@ def post_worker_init(worker: Any) -> None:
     from blobstore.serve import announce
 
     if isinstance(worker.wsgi, Flask):
-        background.start(worker.wsgi)
+        background.start(worker.wsgi, worker.meter, worker.bodies)
     announce(worker)
     # What the start made stays: a full collection that walks all of it stops the worker for 50 ms.
     gc.collect()
@@ -87,14 +96,21 @@ def worker_exit(_server: Arbiter, worker: Any) -> None:
     """Write what the worker has only counted so far."""
     from blobstore import background
 
-    if isinstance(worker.wsgi, Flask):
-        background.finish(worker.wsgi)
+    application = getattr(worker, "wsgi", None)
+    if isinstance(application, Flask):
+        background.finish(application, worker.meter, worker.bodies)
     # The interpreter ends in good order only when it may collect everything.
     gc.unfreeze()
+
+
+def child_exit(_server: Arbiter, worker: Any) -> None:
+    """In the master: a worker has ended."""
+    metrics.forget(worker.pid)
 
 
 def on_exit(_server: Arbiter) -> None:
     """End what `blobstore serve` started."""
     from blobstore.serve import finish
 
+    metrics.remove()
     finish()

@@ -47,6 +47,11 @@ class Bodies:
             self._shares.give_back(address)
 
     @property
+    def total(self) -> int:
+        """How many there are."""
+        return self._total
+
+    @property
     def piece_bytes(self) -> int:
         """What one body may read in one turn."""
         return max(MIN_PIECE_BYTES, PIECE_BYTES // max(self._total, 1))
@@ -63,6 +68,7 @@ class Body(io.RawIOBase):
         self._unreader, self._pace, self._bodies, self._invite = unreader, pace, bodies, invite
         self._wire: Wire = unreader.sock
         self._broken: BlobstoreError | None = None
+        self.received_bytes = 0
 
     @property
     def complete(self) -> bool:
@@ -90,13 +96,15 @@ class Body(io.RawIOBase):
             return b""
         self._wire.pace = self._pace
         try:
-            return self._next(min(size, self._bodies.piece_bytes))
+            piece = self._next(min(size, self._bodies.piece_bytes))
         except BlobstoreError as error:
             self._broken = error
             raise
         except ClientGone as error:
             self._broken = IncompleteBody("the connection was lost before the body was complete")
             raise self._broken from error
+        self.received_bytes += len(piece)
+        return piece
 
     def readall(self) -> bytes:
         return b"".join(iter(lambda: self.read(PIECE_BYTES), b""))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import structlog
 from gunicorn.glogging import Logger as GunicornLogger
@@ -54,13 +55,29 @@ class Logger(GunicornLogger):  # type: ignore[misc]
         )
 
     def reopen_files(self) -> None:
-        """After the file was moved away, which logrotate tells by SIGUSR1: write to a new one."""
-        self._configure()
+        """After the file was moved away, which logrotate tells by SIGUSR1: write to a new one, if there can be one."""
+        with suppress(OSError):
+            self._configure()
 
     def _configure(self) -> None:
         stream = _open(self._path)
         configure(stream)
         self._access = structlog.get_logger().bind()
+
+
+class _Lossy:
+    """A stream that nobody waits for or fails with: what a full disk does not take is not logged."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def configure(stream: TextIO) -> None:
@@ -73,7 +90,7 @@ def configure(stream: TextIO) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Lossy(stream))),
     )
     root = logging.getLogger()
     root.handlers = [_Handler()]

@@ -12,6 +12,7 @@ from gunicorn.http import errors as http
 from gunicorn.util import http_date
 
 from blobstore.errors import BlobstoreError, Invalid, TooManyBodies, TooSlow
+from blobstore.shortage import is_shortage
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,9 @@ CROWDED: Final = Refusal(
     HTTPStatus.TOO_MANY_REQUESTS, "too_many_connections", "too many connections from this address; close some", 5
 )
 BROKEN: Final = Refusal(HTTPStatus.BAD_REQUEST, "bad_request", "this is not a request of HTTP/1.1 (RFC 9112)")
+NO_ROOM: Final = Refusal(
+    HTTPStatus.SERVICE_UNAVAILABLE, "busy", "there is no room for this request beside the others", 2
+)
 FAILED: Final = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "the server failed; the log says why")
 
 _BY_ERROR: Final[dict[type[BaseException], Refusal]] = {
@@ -80,6 +84,8 @@ def refusal_of(error: BaseException) -> Refusal:
         return Refusal(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "http_version", "this server speaks HTTP/1.1 and 1.0")
     if isinstance(error, BlobstoreError):
         return _of_domain(error)
+    if is_shortage(error):
+        return NO_ROOM
     if isinstance(error, http.ConfigurationProblem | http.InvalidResponseHeader | http.InvalidResponseHeaderName):
         return FAILED
     found = _BY_ERROR.get(type(error))

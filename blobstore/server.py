@@ -13,9 +13,10 @@ gunicorn's hooks `pre_request` and `post_request` are not called; HTTP/2 and uws
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from contextlib import nullcontext
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from gevent import GreenletExit
@@ -31,6 +32,7 @@ from blobstore.addresses import Shares, client_address
 from blobstore.environment import load
 from blobstore.errors import TooSlow
 from blobstore.incoming import Bodies, Body, ChunkedBody, LengthBody
+from blobstore.metrics import FOLDER, Meter
 from blobstore.refusals import CROWDED, FAILED, HEAD_TOO_SLOW, Refusal, refusal_of
 from blobstore.settings import Settings
 from blobstore.wire import BodyPace, ClientGone, HeadPace, Wire
@@ -118,6 +120,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         self.limits = load()
         self.bodies = Bodies(self.limits.max_bodies_per_address)
         self.connections = Shares(self.limits.max_connections_per_address)
+        self.meter = Meter() if self.limits.metrics_token and FOLDER in os.environ else None
         super().init_process()
 
     def handle(self, _listener: Any, client: Any, addr: Any) -> None:
@@ -202,9 +205,20 @@ class Worker(GeventWorker):  # type: ignore[misc]
                 response.write(piece)
             response.close()
         finally:
-            self.log.access(response, request, environ, datetime.now() - started)  # noqa: DTZ005
+            took = datetime.now() - started  # noqa: DTZ005
+            self.log.access(response, request, environ, took)
+            self._count(request, environ.get("blobstore.route", "none"), response.status_code, took, response.sent)
             if hasattr(pieces, "close"):
                 pieces.close()
+
+    def _count(
+        self, request: Request | None, route: str, status: int, took: timedelta = timedelta(0), sent_bytes: int = 0
+    ) -> None:
+        if self.meter:
+            method, received_bytes = (request.method, request.body.received_bytes) if request else ("other", 0)
+            self.meter.answered(
+                method, route, status, took.total_seconds(), received_bytes=received_bytes, sent_bytes=sent_bytes
+            )
 
     def _explain(self, request: Request, error: BaseException, wire: Wire, addr: Any, *, begun: bool) -> None:
         refusal = refusal_of(error)
@@ -222,6 +236,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         answer, request_id = refusal.encode(with_body=method != "HEAD")
         address = client_address(request.headers if request else (), addr, self.limits.trusted_proxy_hops)
         self.log.refused(refusal, request_id, address, method, path)
+        self._count(request, "refused", refusal.status)
         wire.sendall(answer)
         if linger:
             wire.finish()

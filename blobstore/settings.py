@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import quote, urlsplit
 
+from email_validator import validate_email
 from pydantic import ByteSize, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from blobstore import emails
 
 PREFIX = "BLOBSTORE_"
 MIN_SECRET_LENGTH = 32
@@ -56,8 +59,8 @@ class Settings(BaseSettings):
     pool_pre_ping: bool = Field(False, alias="POOL_PRE_PING")
     """Ask each connection whether it lives before using it: one round trip a request."""
     pool_use_lifo: bool = Field(True, alias="POOL_USE_LIFO")
-    database_timeout_seconds: float = Field(3.0, gt=0)
-    """How long a request waits for PostgreSQL to answer one statement before 503."""
+    database_timeout_seconds: float = Field(2.5, gt=0)
+    """How long a request waits for PostgreSQL to answer one statement, or to let it in, before 503."""
 
     secret_key: SecretStr | None = Field(None, alias="SECRET_KEY")
     """At least 32 characters; signs links. Several, separated by commas: the first signs, all are accepted.
@@ -77,8 +80,38 @@ class Settings(BaseSettings):
     admin_password: SecretStr | None = Field(None, alias="ADMIN_PASSWORD")
     """The first admin's, when there is none yet."""
 
+    metrics_token: SecretStr | None = None
+    """At least 32 characters: who sends it as a Bearer token gets /metrics and the numbers of /health/ready.
+
+    Several, separated by commas: each of them does. Unset: nobody gets either.
+    """
+
     access_token_expire_minutes: int = Field(30, alias="ACCESS_TOKEN_EXPIRE_MINUTES", ge=1, le=7 * 24 * 60)
     """How long a login token is good for."""
+
+    registration: Literal["closed", "allowlist", "open"] = "closed"
+    """Who may sign up: nobody, whose e-mail is on the list, or anybody."""
+    registration_allowlist: Annotated[tuple[str, ...], NoDecode] = ()
+    """Addresses and, as @example.org, whole domains, separated by commas."""
+    signups: int = Field(20, ge=1)
+    """How many signups one client address (an IPv6 /64) may try in a window."""
+    mails: int = Field(10, ge=1)
+    """How many mails one client address may ask for, and how many one mailbox gets, in a window."""
+    signup_window_seconds: int = Field(3600, ge=1)
+    unverified_days: int = Field(7, ge=1)
+    """How long an account that signed up waits for its e-mail to be verified, before it is removed."""
+
+    smtp_host: str | None = Field(None, alias="SMTP_HOST")
+    """The server that takes our mail; unset: none is sent, and an admin hands out the tickets."""
+    smtp_port: int = Field(587, alias="SMTP_PORT", ge=1, le=65535)
+    smtp_tls: Literal["starttls", "tls", "none"] = Field("starttls", alias="SMTP_TLS")
+    """TLS after a plain start (port 587), from the first byte (465), or none at all."""
+    smtp_user: str | None = Field(None, alias="SMTP_USER")
+    smtp_password: SecretStr | None = Field(None, alias="SMTP_PASSWORD")
+    smtp_timeout_seconds: float = Field(10.0, alias="SMTP_TIMEOUT_SECONDS", gt=0)
+    """How long to wait for each answer of the server."""
+    mail_from: str | None = Field(None, alias="MAIL_FROM")
+    """Whom mail comes from: an address, or a name and an address as in `Files <files@example.org>`."""
 
     data: Path = Path("data")
     """The folder for everything that must be kept: the store, the embedded PostgreSQL, the made secrets."""
@@ -118,6 +151,10 @@ class Settings(BaseSettings):
     max_bodies_per_address: int = Field(100, ge=1)
     """Bodies in flight per client address (an IPv6 /64) and worker, then 429."""
 
+    requests_per_minute: int = Field(0, ge=0)
+    """Requests that a user may make in a minute; 0: no limit."""
+    requests_per_minute_per_address: int = Field(0, ge=0)
+    """The same for requests without valid credentials, per client address (an IPv6 /64); 0: no limit."""
     login_failures: int = Field(10, ge=1)
     """Failed logins per account and address in a window."""
     login_failures_total: int = Field(1000, ge=1)
@@ -136,7 +173,7 @@ class Settings(BaseSettings):
     sweep_grace_seconds: int = Field(86400, ge=0)
     """How long a blob that nobody claims keeps its bytes."""
 
-    @field_validator("allowed_hosts", "cors_origins", mode="before")
+    @field_validator("allowed_hosts", "cors_origins", "registration_allowlist", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return _names(value)
@@ -174,7 +211,19 @@ class Settings(BaseSettings):
     def _check_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(cls._check_base_url(origin) or "" for origin in value)
 
-    @field_validator("secret_key")
+    @field_validator("registration_allowlist")
+    @classmethod
+    def _check_listed(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(emails.parse_listed, value))
+
+    @field_validator("mail_from")
+    @classmethod
+    def _check_sender(cls, value: str | None) -> str | None:
+        if value:
+            validate_email(value, check_deliverability=False, allow_smtputf8=False, allow_display_name=True)
+        return value
+
+    @field_validator("secret_key", "metrics_token")
     @classmethod
     def _check_secret(cls, value: SecretStr | None) -> SecretStr | None:
         for secret in value.get_secret_value().split(",") if value else ():
@@ -192,6 +241,14 @@ class Settings(BaseSettings):
             raise ValueError("BLOBSTORE_CONTENT_ORIGIN needs BASE_URL")
         if self.content_origin and urlsplit(self.content_origin).netloc == urlsplit(self.base_url or "").netloc:
             raise ValueError("BLOBSTORE_CONTENT_ORIGIN is another host than BASE_URL's")
+        if self.registration == "allowlist" and not self.registration_allowlist:
+            raise ValueError("BLOBSTORE_REGISTRATION=allowlist needs BLOBSTORE_REGISTRATION_ALLOWLIST")
+        if self.smtp_host and not (self.base_url and self.mail_from):
+            raise ValueError("SMTP_HOST needs MAIL_FROM, and BASE_URL for the links in mails")
+        if bool(self.smtp_user) != bool(self.smtp_password):
+            raise ValueError("SMTP_USER and SMTP_PASSWORD need each other")
+        if self.smtp_user and self.smtp_tls == "none":
+            raise ValueError("SMTP_USER needs SMTP_TLS: the password would travel in clear")
         return self
 
     @classmethod

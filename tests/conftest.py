@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psycopg2
 import pytest
-from flask import Flask
+from flask import Flask, Response
 from flask.testing import FlaskClient
 
 from blobstore import embedded
@@ -22,9 +22,14 @@ from blobstore.core.check import check
 from blobstore.core.store import Store
 from blobstore.environment import load
 from blobstore.settings import Settings
+from tests import leaks
 
-PASSWORD = "password1"
+PASSWORD, NEW_PASSWORD = "sesame-7f3c-open", "sesame-0b8e-shut"
 SECRET_KEY = "a test's own secret that is long enough 0123456789"
+leaks.record(PASSWORD, NEW_PASSWORD, SECRET_KEY)
+
+PATIENT = {"BLOBSTORE_DATABASE_TIMEOUT_SECONDS": "60"}
+"""Who waits for a lock that a test holds must not give up because the machine is slow."""
 
 WATCH = """
 import sys
@@ -46,6 +51,19 @@ END $$
 """
 
 
+def pytest_configure() -> None:
+    """Before any test is there."""
+    leaks.record_what_is_hashed()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Fails the run when it is over; with pytest-xdist each process has a temporary folder and a run of its own."""
+    yield
+    leaks.look_at_logs(tmp_path_factory.getbasetemp())
+    assert leaks.found() == []
+
+
 @pytest.fixture(scope="session")
 def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """SQLAlchemy's address of an empty database that this test process has for itself; not durable, but fast."""
@@ -53,7 +71,10 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     # Its input ends with this process, also by kill -9, and then it stops the server that outlived us.
     watcher = subprocess.Popen([sys.executable, "-c", WATCH, folder], stdin=subprocess.PIPE, start_new_session=True)
     with embedded.running(folder, "18", durable=False) as url:
+        leaks.record_database(url)
         yield url
+        leaks.look_at_database(url)
+    leaks.look_at_logs(folder)
     watcher.communicate()
     shutil.rmtree(folder)
 
@@ -70,10 +91,16 @@ def migrated_url(postgres_url: str) -> str:
 @pytest.fixture
 def database_url(migrated_url: str) -> str:
     """The same without a row. A transaction that an earlier test left open fails this one after 30 seconds."""
-    with psycopg2.connect(libpq(migrated_url)) as connection, connection.cursor() as cursor:
+    empty(migrated_url)
+    return migrated_url
+
+
+def empty(url: str) -> None:
+    """Remove every row, after a look at what they tell."""
+    leaks.look_at_database(url)
+    with psycopg2.connect(libpq(url)) as connection, connection.cursor() as cursor:
         cursor.execute(EMPTY)
     connection.close()
-    return migrated_url
 
 
 def libpq(url: str) -> str:
@@ -85,7 +112,7 @@ def libpq(url: str) -> str:
 def settings(database_url: str, tmp_path: Path) -> Settings:
     """Settings on an empty database and an empty data folder."""
     given = {"DATABASE_URL": database_url, "BLOBSTORE_DATA": str(tmp_path / "data"), "SECRET_KEY": SECRET_KEY}
-    return load(given, None)
+    return load(given | PATIENT, None)
 
 
 @pytest.fixture
@@ -102,8 +129,16 @@ def store(settings: Settings, request: pytest.FixtureRequest) -> Iterator[Store]
 def app(store: Store, settings: Settings) -> Iterator[Flask]:
     """The application over `store`."""
     app = create_app(settings, store.storage)
+    app.after_request(looked_at)
     yield app
     app.extensions["blobstore"].store.database.dispose()
+
+
+def looked_at(answer: Response) -> Response:
+    """The same answer."""
+    if answer.status_code >= 400:
+        leaks.look_at_page(answer.status_code, str(answer.headers).encode() + answer.get_data())
+    return answer
 
 
 @pytest.fixture
@@ -114,7 +149,7 @@ def anybody(app: Flask) -> FlaskClient:
 
 @pytest.fixture
 def user(store: Store) -> Account:
-    """The user `me`, with the password `password1` and 1 MiB of quota."""
+    """The user `me`, with PASSWORD and 1 MiB of quota."""
     return accounts.add(store, "me", PASSWORD, quota_bytes=1 << 20)
 
 

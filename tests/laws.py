@@ -13,11 +13,27 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_ROUTE_STATEMENTS = 300, 40, 12
 
-GROUND = frozenset({"", "errors", "digest", "settings", "addresses", "failpoints", "offload", "folder", "unprivileged"})
+GROUND = frozenset(
+    {
+        "",
+        "errors",
+        "digest",
+        "settings",
+        "addresses",
+        "emails",
+        "smtp",
+        "failpoints",
+        "offload",
+        "folder",
+        "unprivileged",
+        "shortage",
+    }
+)
 BELOW = {
     "storage": GROUND | {"storage"},
     "models": frozenset({"models"}),
-    "database": GROUND | {"database"},
+    "green": GROUND | {"green"},
+    "database": GROUND | {"green", "database"},
     "core": GROUND | {"core", "storage", "models", "database"},
     "api": GROUND | {"core", "api"},
     "protocols": GROUND | {"core", "api", "protocols"},
@@ -35,12 +51,12 @@ SERVES = ("server.py", "hooks.py", "incoming.py", "refusals.py", "wire.py", "log
 """The server's side of HTTP: gunicorn's worker, its logger, its hooks. No use case is behind these."""
 
 SQL = frozenset({"sqlalchemy", "psycopg2", "alembic"})
-SPEAKS_SQL = ("core/", "models.py", "database.py", "storage/postgres.py")
+SPEAKS_SQL = ("core/", "models/", "database.py", "green.py", "storage/postgres.py")
 BRINGS_POSTGRES = ("cluster.py", "embedded.py")
 """The embedded PostgreSQL: its address as a URL, `SELECT 1`, `CREATE DATABASE`. No table of ours."""
 
 OWNERS = ("core/blobs.py", "core/quota.py", "core/banned.py")
-ACCOUNTS = ("core/accounts.py", "core/admin.py", "core/new_password.py", "core/removal.py")
+ACCOUNTS = ("core/accounts.py", "core/admin.py", "core/new_email.py", "core/new_password.py", "core/removal.py")
 """These write `users`, but for the counters."""
 WRITERS = {
     "users": (*ACCOUNTS, "core/quota.py"),
@@ -49,11 +65,13 @@ WRITERS = {
     "files": ("core/upload.py", "core/files.py", "core/delete.py", "core/counters.py"),
     "api_keys": ("core/keys.py",),
     "sessions": ("core/sessions.py",),
+    "mails": ("core/mails.py",),
     "bans": ("core/banned.py",),
     "banned_files": ("core/banned.py",),
     "events": ("core/events.py",),
     "rate_limits": ("core/limits.py",),
     "leases": ("core/lease.py",),
+    "rounds": ("core/rounds.py",),
     "storages": ("core/identity.py",),
 }
 COUNTERS = frozenset({"used_bytes", "reserved_bytes", "logical_bytes", "file_count", "content_count"})
@@ -64,11 +82,13 @@ MODELS = {
     "File": "files",
     "ApiKey": "api_keys",
     "UserSession": "sessions",
+    "Mail": "mails",
     "Ban": "bans",
     "BannedFile": "banned_files",
     "Event": "events",
     "RateLimit": "rate_limits",
     "Lease": "leases",
+    "Round": "rounds",
     "KnownStorage": "storages",
 }
 _WRITES = re.compile(r"\b(?:INSERT\s+INTO|DELETE\s+FROM|TRUNCATE|UPDATE)\s+(?!OF\b|SKIP\b|SET\b)([a-z_]+)")

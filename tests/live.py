@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 from blobstore.serve import APPLICATION, HOOKS
-from tests.conftest import SECRET_KEY
+from tests import leaks
+from tests.conftest import PASSWORD, SECRET_KEY
 from tests.served import Client, environment, eventually
 
 SERVE = [sys.executable, "-m", "blobstore", "serve"]
-COMMAND = [sys.executable, "-m", "gunicorn", "-c", HOOKS, APPLICATION]
+COMMAND = [sys.executable, "-m", "gunicorn", "-c", HOOKS]
 
 
 @dataclass
@@ -33,26 +36,34 @@ class Service:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def http(self, name: str | None = None, password: str = "password1") -> httpx.Client:
+    def http(self, name: str | None = None, password: str = PASSWORD) -> httpx.Client:
         """A client that keeps its connection; Basic auth when a name is given."""
-        return httpx.Client(base_url=self.url, auth=(name, password) if name else None, timeout=60)
+        auth = (name, password) if name else None
+        return httpx.Client(base_url=self.url, auth=auth, timeout=60, event_hooks={"response": [_look_at]})
 
     def connect(self) -> Client:
         """A raw connection."""
         return Client(self.port)
 
 
+def basic(name: str, password: str = PASSWORD) -> str:
+    """The value of an Authorization header, for raw connections."""
+    return "Basic " + b64encode(f"{name}:{password}".encode()).decode()
+
+
 @contextmanager
-def service(data: Path, database_url: str | None, **settings: Any) -> Iterator[Service]:
+def service(
+    data: Path, database_url: str | None, *, application: str = APPLICATION, **settings: Any
+) -> Iterator[Service]:
     """A service that is ready; ended by its own pid at the end if it still runs.
 
-    Without a `database_url` it is `blobstore serve`, on the PostgreSQL that it brings.
+    Without a `database_url` it is `blobstore serve`, on the PostgreSQL that it brings; else gunicorn of `application`.
     `settings` are environment variables; a name in small letters gets BLOBSTORE_ before it.
     """
     data.mkdir(parents=True, exist_ok=True)
     log = data / "service.log"
     given = {"upkeep_interval_seconds": 0, "SECRET_KEY": SECRET_KEY, "DATABASE_URL": database_url or "", **settings}
-    command = COMMAND if database_url else SERVE
+    command = [*COMMAND, application] if database_url else SERVE
     with log.open("wb") as output:
         # Not in the repository's folder: a `.env` there must not change the tests.
         process = subprocess.Popen(command, cwd=data, env=environment(data, **given), stdout=output, stderr=output)
@@ -67,6 +78,24 @@ def service(data: Path, database_url: str | None, **settings: Any) -> Iterator[S
             process.kill()
             process.wait()
             raise
+
+
+@contextmanager
+def suspended(processes: list[psutil.Process]) -> Iterator[None]:
+    """Processes that stand still meanwhile."""
+    try:
+        for process in processes:
+            process.suspend()
+        eventually(lambda: all(process.status() == psutil.STATUS_STOPPED for process in processes))
+        yield
+    finally:
+        for process in processes:
+            process.resume()
+
+
+def _look_at(answer: httpx.Response) -> None:
+    if answer.status_code >= 400:
+        leaks.look_at_page(answer.status_code, str(answer.headers).encode() + answer.read())
 
 
 def _port(process: subprocess.Popen[bytes], log: Path) -> int:

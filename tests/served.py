@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from tests import leaks
+
 T = TypeVar("T")
 
 ROOT = Path(__file__).parents[1]
@@ -87,7 +89,9 @@ class Client:
             name, _, value = line.partition(": ")
             headers[name.lower()] = value
         status = int(match[1])
-        return Answer(status, headers, b"" if status < 200 else self._body(headers))
+        answer = Answer(status, headers, b"" if status < 200 else self._body(headers))
+        leaks.look_at_page(status, str(headers).encode() + answer.body)
+        return answer
 
     def _line(self) -> str:
         line = self._file.readline()

@@ -124,6 +124,11 @@ def broken(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[
     raise OSError(5, "the disk failed at /secret/path")
 
 
+def huge(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """More than any memory."""
+    return [bytes(1 << 62)]
+
+
 def slow(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Say in the data folder that the request is here, answer when the file `go` is there."""
     folder = Path(os.environ["BLOBSTORE_DATA"])
@@ -141,6 +146,6 @@ def frozen(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[
 ROUTES: dict[str, Callable[[Any, Any], Iterable[bytes]]] = {
     function.__name__: function
     for function in (
-        hello, refuse, swallow, store, lines, patient, some, header, big, short, torn, broken, slow, frozen,
+        hello, refuse, swallow, store, lines, patient, some, header, big, short, torn, broken, huge, slow, frozen,
     )
 }  # fmt: skip

@@ -13,7 +13,7 @@ from blobstore.core import accounts
 from blobstore.core.store import Store
 from tests.children import query, until
 from tests.conftest import PASSWORD
-from tests.live import Service, service
+from tests.live import Service, basic, service
 
 UPKEEP = "upkeep run"
 
@@ -72,6 +72,26 @@ def test_upkeep_runs_once_for_all_workers_and_frees_the_disk(
         until(lambda: not bytes_at.exists())
         until(lambda: not query(database_url, "SELECT digest FROM blobs"))
         assert client.get(f"/{digest}").status_code == 404
+
+
+def test_a_store_that_refused_a_write_comes_back(store: Store, database_url: str, gate: Path) -> None:
+    """After one error of the disk every client would send all its bytes for nothing, until somebody restarts it."""
+    accounts.add(store, "me", PASSWORD)
+    failpoints = f"after_write=2*errno:EIO;probing=wait:{gate}"
+    with service(store.settings.data, database_url, BLOBSTORE_FAILPOINTS=failpoints) as live:
+        with live.http("me") as client:
+            kept = client.put("/upload/kept", content=b"kept").json()["sha256"]
+            broken = client.put("/upload/x", content=b"x")
+            assert (broken.status_code, broken.json()["code"]) == (503, "storage_unavailable")
+            head = f"PUT /upload/x HTTP/1.1\r\nHost: x\r\nAuthorization: {basic('me')}\r\n"
+            with live.connect() as raw:
+                answer = raw.send(f"{head}Content-Length: 9\r\nExpect: 100-continue\r\n\r\n").answer()
+            assert (answer.status, answer.code) == (503, "storage_unavailable")
+            assert answer.headers["retry-after"] == "2"
+            assert client.get(f"/{kept}").content == b"kept"
+            assert client.delete(f"/{kept}").status_code == 200
+            gate.touch()
+            until(lambda: client.put("/upload/x", content=b"x").status_code == 201)
 
 
 def test_counts_are_written_before_a_worker_ends(store: Store, database_url: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -17,15 +18,15 @@ from flask.testing import FlaskClient
 
 from blobstore import __version__
 from blobstore.cli import main
-from blobstore.core import accounts, upload
+from blobstore.core import accounts, rounds, upload
 from blobstore.core.accounts import Account
 from blobstore.core.credentials import Credentials
 from blobstore.core.gate import ALL_SCOPES, Caller, Scope
 from blobstore.core.store import Store
 from blobstore.digest import Digest
-from blobstore.errors import Unauthenticated
+from blobstore.errors import StorageUnavailable, Unauthenticated
 from tests.children import query
-from tests.conftest import PASSWORD, SECRET_KEY
+from tests.conftest import NEW_PASSWORD, PASSWORD, SECRET_KEY
 from tests.core.acts import ask, caller
 from tests.served import environment
 from tests.storage.contract import digest_of
@@ -102,10 +103,10 @@ def test_a_password_is_asked_for_twice_and_not_shown(run: Run, store: Store) -> 
 
 def test_a_password_keeps_its_spaces(run: Run, store: Store) -> None:
     """A password from a file would be another one than the file's."""
-    run("user", "add", "ann", "--password-stdin", given="  two words  \r\nmore\n")
+    run("user", "add", "ann", "--password-stdin", given=f"  {PASSWORD}  \r\nmore\n")
     with pytest.raises(Unauthenticated):
-        Credentials(store).by_password("ann", "two words", "a")
-    assert Credentials(store).by_password("ann", "  two words  ", "b").name == "ann"
+        Credentials(store).by_password("ann", PASSWORD, "a")
+    assert Credentials(store).by_password("ann", f"  {PASSWORD}  ", "b").name == "ann"
 
 
 def test_users_are_listed(run: Run, store: Store, user: Account) -> None:
@@ -125,16 +126,16 @@ def test_users_are_listed(run: Run, store: Store, user: Account) -> None:
 
 def test_a_user_is_changed(run: Run, store: Store, user: Account) -> None:
     """An admin could not help a user, nor stop one."""
-    said = run("user", "passwd", "me", "--password-stdin", given="another one\n").output
+    said = run("user", "passwd", "me", "--password-stdin", given=NEW_PASSWORD + "\n").output
     assert said == "me has a new password; the old one is refused from now on\n"
-    assert Credentials(store).by_password("me", "another one", "a").name == "me"
+    assert Credentials(store).by_password("me", NEW_PASSWORD, "a").name == "me"
     assert run("user", "quota", "me", "2GiB").output == "me has a quota of 2.0GiB\n"
     assert run("user", "quota", "me", "none").output == "me has no quota\n"
     assert run("user", "disable", "me").output == "me is disabled; `blobstore user enable me` undoes it\n"
     with pytest.raises(Unauthenticated):
-        Credentials(store).by_password("me", "another one", "a")
+        Credentials(store).by_password("me", NEW_PASSWORD, "a")
     assert run("user", "enable", "me").output == "me may log in again\n"
-    assert Credentials(store).by_password("me", "another one", "a").name == "me"
+    assert Credentials(store).by_password("me", NEW_PASSWORD, "a").name == "me"
 
 
 def test_a_role_is_given_and_taken(run: Run, store: Store, user: Account) -> None:
@@ -157,12 +158,42 @@ def test_a_ticket_is_printed_with_how_to_use_it(
         monkeypatch.setenv("SECRET_KEY", SECRET_KEY)
     else:
         (store.settings.data / "secret.key").write_text(SECRET_KEY)
-    ticket, line = run("user", "ticket", "me").output.splitlines()
+    ticket, link, line = run("user", "ticket", "me").output.splitlines()
+    assert link == f"http://127.0.0.1:5000/auth/password#ticket={ticket}"
     curl, _, header, _, body, url = shlex.split(line)
     assert (curl, json.loads(body)) == ("curl", {"ticket": ticket, "new": "A NEW PASSWORD"})
     name, _, value = header.partition(": ")
     assert anybody.post(url, headers={name: value}, data=body).status_code == 204
     assert Credentials(store).by_password("me", "A NEW PASSWORD", "a").name == "me"
+
+
+def test_a_ticket_to_an_address_is_printed(
+    run: Run, store: Store, user: Account, anybody: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without mail nobody could verify an address, and who signed up would wait for ever."""
+    monkeypatch.setenv("SECRET_KEY", SECRET_KEY)
+    nothing = run("user", "ticket", "me", "--for", "email")
+    assert (nothing.code, nothing.errors) == (2, "blobstore: for: me has no e-mail that waits to be verified\n")
+    query(
+        store.settings.require_database(), "UPDATE users SET email = 'me@b.example', verified = false, admitted = false"
+    )
+    assert run("user", "list").output.split() == [
+        "me",
+        "waiting",
+        "0",
+        "files",
+        "0B",
+        "me@b.example",
+        "(not",
+        "verified)",
+    ]
+    ticket, link, line = run("user", "ticket", "me", "--for", "email").output.splitlines()
+    assert link == f"http://127.0.0.1:5000/auth/email#ticket={ticket}"
+    *_, body, url = shlex.split(line)
+    assert anybody.post(url, json=json.loads(body)).status_code == 204
+    assert Credentials(store).by_password("me@b.example", PASSWORD, "a").name == "me"
+    listed = json.loads(run("user", "list", "--json").output)
+    assert (listed["verified"], listed["admitted"]) == (True, True)
 
 
 def test_a_user_is_deleted_after_a_question(run: Run, store: Store, user: Account) -> None:
@@ -179,17 +210,36 @@ def test_a_user_is_deleted_after_a_question(run: Run, store: Store, user: Accoun
 
 def test_a_key_is_issued_listed_and_revoked(run: Run, store: Store, user: Account) -> None:
     """A script could not get a key, or nobody could end it."""
-    issued = run("key", "issue", "me", "--name", "ci", "--scopes", "read, delete", "--expires", "30d")
+    issued = run(
+        "key", "issue", "me", "--name", "ci", "--scopes", "read, delete", "--expires", "30d", "--folder", "/backup"
+    )
     key = issued.output.strip()
     assert Credentials(store).by_key(key).scopes == {Scope.READ, Scope.DELETE}
     listed = run("key", "list", "me").output
     assert key not in listed
-    key_id, last_four, scopes, *_, label = listed.split()
-    assert (last_four, scopes, label) == (f"…{key[-4:]}", "delete,read", "ci")
+    key_id, last_four, scopes, folder, *_, label = listed.split()
+    assert (last_four, scopes, folder, label) == (f"…{key[-4:]}", "delete,read", "/backup", "ci")
     assert run("key", "revoke", "me", key_id).output == f"{key_id} is revoked\n"
     with pytest.raises(Unauthenticated):
         Credentials(store).by_key(key)
     assert run("key", "revoke", "me", key_id).code == 2
+
+
+def test_a_key_is_rotated(run: Run, store: Store, user: Account) -> None:
+    """An operator could not replace a key, or only with a gap."""
+    first = run("key", "issue", "me", "--name", "ci", "--folder", "/backup").output.strip()
+    key_id = run("key", "list", "me").output.split()[0]
+    second = run("key", "rotate", "me", key_id, "--overlap", "1h").output.strip()
+    judge = Credentials(store)
+    assert judge.by_key(first).folder == judge.by_key(second).folder == "/backup"
+    refused = run("key", "rotate", "me", key_id)
+    assert (refused.code, "another key has taken the place of this one" in refused.errors) == (2, True)
+    new_id = next(line for line in run("key", "list", "me").output.splitlines() if key_id not in line).split()[0]
+    assert run("key", "rotate", "me", new_id, "--overlap", "8d").code == 2
+    third = run("key", "rotate", "me", new_id).output.strip()
+    assert judge.by_key(third).folder == "/backup"
+    with pytest.raises(Unauthenticated):
+        judge.by_key(second)
 
 
 @pytest.mark.parametrize(
@@ -209,6 +259,10 @@ def test_a_key_is_issued_listed_and_revoked(run: Run, store: Store, user: Accoun
             ["key", "issue", "me", "--name", "x", "--expires", "soon"],
             "'soon' is not a time like 0, 90s, 30m, 24h or 30d",
         ),
+        (["key", "issue", "me", "--name", "x", "--folder", "backup"], "blobstore: a folder starts with '/'"),
+        (["key", "issue", "me", "--name", "x", "--folder", "/a", "--scopes", "admin"], "blobstore: "),
+        (["key", "rotate", "me", "nosuchid"], "blobstore: there is no such API key"),
+        (["key", "rotate", "nobody", "nosuchid"], "blobstore: there is no user 'nobody'"),
         (["key", "list", "nobody"], "blobstore: there is no user 'nobody'"),
         (["upkeep", "sweep", "--grace", "-1h"], "is not a time"),
         (["upkeep", "vacuum"], "No such command"),
@@ -264,6 +318,25 @@ def test_upkeep_says_what_it_did(run: Run, store: Store, user: Account) -> None:
     assert run("upkeep", "verify").output == "verified 1 blobs, 4 bytes: 0 damaged\n"
     assert run("storage", "status").output.startswith("1 blobs, 4 bytes (4 bytes)\n")
     assert path_of(store, kept).exists()
+
+
+@pytest.mark.unaudited
+def test_the_last_rounds_are_told(run: Run, store: Store, user: Account) -> None:
+    """An operator could not see that upkeep stopped long ago, or that it found damage."""
+    untouched = run("upkeep", "status").output.splitlines()
+    assert untouched == ["reap    never", "adopt   never", "sweep   never", "verify  never"]
+    path_of(store, put(store, user, b"whole")).unlink()
+    run("upkeep", "verify")
+    run("upkeep", "reap")
+    lines = run("upkeep", "status").output.splitlines()
+    assert re.fullmatch(r"reap    [0-9-]{10} [0-9:]{8} UTC, [0-9.]+ s: 0", lines[0])
+    assert lines[1] == "adopt   never"
+    assert lines[3].endswith(" s: 1 (5 bytes), 1 damaged")
+    told = [json.loads(line) for line in run("upkeep", "status", "--json").output.splitlines()]
+    assert [(one["job"], one["findings"]) for one in told] == [("reap", 0), ("verify", 1)]
+    with pytest.raises(StorageUnavailable), rounds.noted(store, "reap"):
+        raise StorageUnavailable("the server's disk refused (EIO)")
+    assert run("upkeep", "status").output.splitlines()[0].endswith("UTC: the server's disk refused (EIO)")
 
 
 @pytest.mark.unaudited

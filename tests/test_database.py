@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 from sqlalchemy import TextClause, text
 from sqlalchemy.exc import IntegrityError
 
 from blobstore import embedded
-from blobstore.database import CommitUnknown, Database, Prepared, retrying
+from blobstore.database import CommitUnknown, Database, DatabaseStalled, Prepared, retrying
 from blobstore.environment import load
 from blobstore.errors import Busy, DatabaseUnavailable
 from tests.children import query, until
@@ -72,6 +76,7 @@ def test_a_broken_rule_is_told_as_it_is(database: Database, database_url: str) -
 def test_what_is_promised_of_a_connection(database: Database) -> None:
     """An acknowledged commit could be lost in a power cut, and the checked protocol is one for READ COMMITTED."""
     wanted = {"synchronous_commit": "on", "TimeZone": "UTC", "transaction_isolation": "read committed"}
+    wanted |= {"lock_timeout": "2s", "statement_timeout": "2250ms", "idle_in_transaction_session_timeout": "1min"}
     with database.transaction() as session:
         assert {name: session.scalar(text(f"SHOW {name}")) for name in wanted} == wanted
 
@@ -149,6 +154,40 @@ def test_an_exhausted_pool_is_busy(database_url: str) -> None:
     small.dispose()
 
 
+def test_a_lock_that_others_hold_is_busy(database_url: str) -> None:
+    """A request would wait for as long as another one stands still; or lose its connection for it."""
+    query(database_url, "INSERT INTO leases VALUES ('a', '', now())")
+    hasty = connect(database_url, BLOBSTORE_DATABASE_TIMEOUT_SECONDS=0.5)
+    look = Prepared("locked", ("text",), "SELECT holder FROM leases WHERE name = $1 FOR UPDATE")
+    pid = Prepared("own_pid", ("bigint",), "SELECT pg_backend_pid() + $1")
+    before = hasty.fetch(pid, 0)
+    with hasty.transaction() as holder:
+        holder.execute(text("SELECT FROM leases FOR UPDATE"))
+        with pytest.raises(Busy), hasty.transaction() as session:
+            session.execute(text("UPDATE leases SET holder = 'x'"))
+        with pytest.raises(Busy):
+            hasty.fetch(look, "a")
+    assert hasty.fetch(pid, 0) == before
+    hasty.dispose()
+
+
+def test_a_slow_statement_is_ended_and_not_tried_again(database_url: str) -> None:
+    """What nobody waits for any more would go on in the server, twice, and hold its locks."""
+    hasty = connect(database_url, BLOBSTORE_DATABASE_TIMEOUT_SECONDS=0.5)
+    query(database_url, "CREATE SEQUENCE asked")
+    slow = Prepared("slow", ("double precision",), "SELECT nextval('asked'), pg_sleep($1)")
+    try:
+        with pytest.raises(DatabaseStalled):
+            hasty.fetch(slow, 60)
+        assert query(database_url, "SELECT last_value FROM asked") == [(1,)]
+        with pytest.raises(DatabaseStalled), hasty.transaction() as session:
+            session.execute(text("SELECT pg_sleep(60)"))
+        assert query(database_url, "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == []
+    finally:
+        hasty.dispose()
+        query(database_url, "DROP SEQUENCE asked")
+
+
 def test_a_deadlock_reaches_nobody(database: Database, database_url: str) -> None:
     """Two deletes that cross would fail for one of the two clients."""
     query(database_url, "INSERT INTO leases VALUES ('a', '', now()), ('b', '', now())")
@@ -207,14 +246,54 @@ def test_a_server_that_goes_and_comes_is_used_again(tmp_path: Path) -> None:
         database.dispose()
 
 
+@pytest.fixture
+def crashing(tmp_path: Path) -> Iterator[Database]:
+    """The database of a server of its own, which is back at the end: PostgreSQL 18 does not stop while it recovers."""
+    with embedded.running(tmp_path, "18", durable=False) as url:
+        database = connect(url)
+        yield database
+        until(lambda: answers(database))
+        database.dispose()
+
+
+def answers(database: Database) -> bool:
+    """Whether the server is there."""
+    with suppress(DatabaseUnavailable):
+        return database.fetch(ONE, 1) == (2,)
+    return False
+
+
+def crash(pid: int | None) -> TextClause:
+    """Let a backend die as it does beside one that crashed: it warns its client, and is gone. A statement for it."""
+    assert pid
+    os.kill(pid, signal.SIGQUIT)
+    until(lambda: not psutil.pid_exists(pid))
+    return text("SELECT 1")
+
+
+def test_a_statement_to_a_server_that_crashed_finds_it_away(crashing: Database) -> None:
+    """Upkeep, or a command, would end in an error of ours when PostgreSQL crashes beside it."""
+    with pytest.raises(DatabaseUnavailable) as raised, crashing.transaction() as session:
+        session.execute(crash(session.scalar(text("SELECT pg_backend_pid()"))))
+    assert not isinstance(raised.value, CommitUnknown)
+
+
+def test_a_look_at_a_server_that_crashed_is_made_again(crashing: Database) -> None:
+    """What a command looks up would end in an error of ours when PostgreSQL has crashed."""
+    row = crashing.fetch(Prepared("pid", ("bigint",), "SELECT pg_backend_pid() + $1"), 0)
+    assert row is not None
+    crash(row[0])
+    until(lambda: answers(crashing))
+
+
 FROZEN = """
 import atexit, os, signal
 from gevent import monkey; monkey.patch_all()
 import gevent
 from sqlalchemy import TextClause, text
-from blobstore.database import Database, Prepared, make_green
+from blobstore.database import Database, DatabaseStalled, Prepared
+from blobstore.green import make_green
 from blobstore.environment import load
-from blobstore.errors import DatabaseUnavailable
 make_green()
 PID = Prepared("pid", ("bigint",), "SELECT pg_backend_pid() + $1")
 settings = load()
@@ -229,6 +308,10 @@ def in_a_transaction():
         freeze(session.scalar(text("SELECT pg_backend_pid()")))
         session.execute(text("SELECT 1"))
 
+def in_a_commit():
+    with database.transaction() as session:
+        freeze(session.scalar(text("SELECT pg_backend_pid()")))
+
 def in_a_look():
     freeze(database.fetch(PID, 0)[0])
     database.fetch(PID, 0)
@@ -237,13 +320,13 @@ def freeze(pid):
     os.kill(pid, signal.SIGSTOP); frozen.append(pid)
 
 atexit.register(lambda: [os.kill(pid, signal.SIGCONT) for pid in frozen])
-for ask in (in_a_transaction, in_a_look):
+for ask in (in_a_transaction, in_a_look, in_a_commit):
     ticks.clear()
     try:
         ask()
         print("answered")
-    except DatabaseUnavailable:
-        print("unavailable", len(ticks) > 10)
+    except DatabaseStalled as error:
+        print(type(error).__name__, len(ticks) > 10)
     print(database.fetch(PID, 0)[0] not in frozen)
 """
 
@@ -254,5 +337,50 @@ def test_a_frozen_backend_ends_in_time_and_stops_nobody_else(database_url: str, 
     done = subprocess.run(
         [sys.executable, "-c", FROZEN], check=False, capture_output=True, text=True, env=environ, timeout=120
     )
-    assert done.stdout.split() == ["unavailable", "True", "True"] * 2, done.stderr
+    assert done.stdout.split() == [
+        *("DatabaseStalled", "True", "True") * 2,
+        *("CommitStalled", "True", "True"),
+    ], done.stderr
     until(lambda: not query(database_url, "SELECT 1 FROM pg_stat_activity WHERE application_name = 'blobstore'"))
+
+
+SILENT = """
+import sys
+from gevent import monkey; monkey.patch_all()
+import gevent
+from gevent.server import StreamServer
+from sqlalchemy import text
+from blobstore.database import Database, DatabaseStalled, Prepared
+from blobstore.environment import load
+from blobstore.green import make_green
+make_green()
+came = []
+server = StreamServer(("127.0.0.1", 0), lambda *_: (came.append(1), gevent.sleep(60)))
+server.start()
+url = f"postgresql+psycopg2://a:b@127.0.0.1:{server.server_port}/c"
+database = Database(url, load({"BLOBSTORE_DATABASE_TIMEOUT_SECONDS": "0.5"}, None))
+
+def in_a_transaction():
+    with database.transaction() as session:
+        session.execute(text("SELECT 1"))
+
+for ask in (in_a_transaction, lambda: database.fetch(Prepared("one", ("bigint",), "SELECT $1"), 1)):
+    came.clear()
+    try:
+        ask()
+    except DatabaseStalled:
+        print("stalled", len(came))
+"""
+
+
+def test_a_server_that_lets_nobody_in_is_asked_once(tmp_path: Path) -> None:
+    """A request would wait for a frozen PostgreSQL twice as long as it may."""
+    done = subprocess.run(
+        [sys.executable, "-c", SILENT],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=environment(tmp_path),
+        timeout=120,
+    )
+    assert done.stdout.split() == ["stalled", "1"] * 2, done.stderr

@@ -14,14 +14,16 @@ from blobstore.core import accounts, keys
 from blobstore.core.gate import Scope
 from blobstore.core.store import Store
 from tests.children import until
-from tests.conftest import PASSWORD, SECRET_KEY
+from tests.conftest import NEW_PASSWORD, PASSWORD, SECRET_KEY
 from tests.live import Service, service
 
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    """LOG_FILE."""
-    return tmp_path / "blobstore.log"
+    """LOG_FILE, in a folder of its own."""
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    return folder / "blobstore.log"
 
 
 @pytest.fixture
@@ -68,11 +70,11 @@ def test_no_secret_is_in_it(live: Service, store: Store, log: Path) -> None:
         client.get("/api/v1/me?token=in-a-query")
     with live.http("me") as client:
         client.get("/api/v1/me", headers={"Authorization": f"Bearer {key}"})
-        body = {"current": PASSWORD, "new": "a new password"}
+        body = {"current": PASSWORD, "new": NEW_PASSWORD}
         last = client.post("/api/v1/auth/password", json=body).headers["X-Request-ID"]
     line_of(log, last)
     told = log.read_text() + live.log.read_text()
-    for secret in (PASSWORD, "a wrong password", "a new password", key, "in-a-query", SECRET_KEY):
+    for secret in (PASSWORD, "a wrong password", NEW_PASSWORD, key, "in-a-query", SECRET_KEY):
         assert secret not in told
 
 
@@ -109,3 +111,24 @@ def test_an_error_of_ours_has_its_trace(store: Store, database_url: str, log: Pa
     (line,) = [line for line in lines(log) if line["event"] == "unexpected error"]
     assert line["request_id"] == request_id
     assert "unknown action 'oops'" in line["exception"]
+
+
+def test_a_log_that_takes_nothing_stops_nobody(store: Store, database_url: str) -> None:
+    """A full disk under LOG_FILE would stop every request, and the master with them."""
+    accounts.add(store, "me", PASSWORD)
+    with service(store.settings.data, database_url, LOG_FILE="/dev/full", workers=2) as live, live.http("me") as client:
+        assert client.put("/upload/x", content=b"12345").status_code == 201
+        assert client.get("/nowhere").status_code == 404
+        assert client.get("/api/v1/me").status_code == 200
+    assert live.process.returncode == 0
+
+
+def test_a_log_that_cannot_be_opened_anew_is_kept(live: Service, log: Path) -> None:
+    """When there is no room for a new file, logrotate's signal would end the service."""
+    log.parent.rename(log.parent.with_name("moved"))
+    live.process.send_signal(signal.SIGUSR1)
+    moved = log.parent.with_name("moved") / log.name
+    until(lambda: "usr1" in moved.read_text())
+    with live.http() as client:
+        assert client.get("/health", headers={"X-Request-ID": "after"}).status_code == 200
+    assert line_of(moved, "after")["status"] == 200

@@ -232,6 +232,12 @@ def test_a_failure_says_nothing_and_is_logged(server: Server) -> None:
         assert client.send("HEAD /broken HTTP/1.1\r\nHost: x\r\n\r\n").rest().endswith(b"\r\n\r\n")
 
 
+def test_a_lack_of_memory_is_answered(server: Server) -> None:
+    """Otherwise what a retry would bring is called an error of ours."""
+    answer = server.get("/huge")
+    assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "busy", "2")
+
+
 @pytest.mark.parametrize("path", ["/short", "/torn"])
 def test_a_cut_answer_is_never_taken_for_a_whole_one(server: Server, path: str) -> None:
     """Otherwise a client keeps half a file, or reads the next answer as its other half."""

@@ -63,6 +63,20 @@ def test_every_mistake_is_told_at_once() -> None:
         ),
         ({"BLOBSTORE_CORS_ORIGINS": "https://a.example, *"}, "BLOBSTORE_CORS_ORIGINS: is http://HOST or https://HOST"),
         ({"BLOBSTORE_CORS_ORIGINS": "null"}, "BLOBSTORE_CORS_ORIGINS: is http://HOST or https://HOST"),
+        (
+            {"BLOBSTORE_REGISTRATION": "allowlist"},
+            "BLOBSTORE_REGISTRATION=allowlist needs BLOBSTORE_REGISTRATION_ALLOWLIST",
+        ),
+        (
+            {"BLOBSTORE_REGISTRATION_ALLOWLIST": "@a.example, b"},
+            "BLOBSTORE_REGISTRATION_ALLOWLIST: An email address must",
+        ),
+        ({"SMTP_HOST": "x", "MAIL_FROM": "a@files.example"}, "SMTP_HOST needs MAIL_FROM, and BASE_URL for the links"),
+        ({"SMTP_HOST": "x", "BASE_URL": "https://a.example"}, "SMTP_HOST needs MAIL_FROM, and BASE_URL for the links"),
+        ({"SMTP_USER": "a"}, "SMTP_USER and SMTP_PASSWORD need each other"),
+        ({"SMTP_USER": "a", "SMTP_PASSWORD": "b", "SMTP_TLS": "none"}, "SMTP_USER needs SMTP_TLS"),
+        ({"MAIL_FROM": "a@b.example\r\nBcc: c@d.example"}, "MAIL_FROM: "),
+        ({"BLOBSTORE_METRICS_TOKEN": "short"}, "BLOBSTORE_METRICS_TOKEN: needs at least 32"),
         ({"BLOBSTORE_MAX_FILE_BYTES": "lots"}, "BLOBSTORE_MAX_FILE_BYTES:"),
         ({"SECRET_KEY_FILE": "/nonexistent"}, "SECRET_KEY_FILE: /nonexistent cannot be read (FileNotFoundError)"),
     ],
@@ -86,8 +100,13 @@ def test_a_secret_may_come_from_a_file(tmp_path: Path, name: str) -> None:
     kept = tmp_path / "secret"
     value = f"postgresql://u:{SECRET}@h/d" if name == "DATABASE_URL" else SECRET
     kept.write_text(value + "\n")
-    environ = {"ADMIN_EMAIL": "a@files.example", f"{name}_FILE": str(kept)}
-    secret = getattr(load(environ, dotenv=None), name.lower())
+    environ = {
+        "ADMIN_EMAIL": "a@files.example",
+        "SMTP_USER": "me" if name == "SMTP_PASSWORD" else "",
+        f"{name}_FILE": str(kept),
+    }
+    field = {knob.variable: knob.field for knob in knobs()}[name]
+    secret = getattr(load(environ, dotenv=None), field)
     assert secret.get_secret_value() == value
     assert SECRET not in repr(load(environ, dotenv=None))
 

@@ -7,10 +7,10 @@ from typing import cast
 from flask import Blueprint, Response, jsonify, request
 
 from blobstore.api import auth, body, options
-from blobstore.api.context import store
+from blobstore.api.context import origins, store
 from blobstore.api.schemas.base import moment
 from blobstore.api.schemas.users import UserChange, UserWanted, user_json
-from blobstore.core import accounts, admin, removal, tickets
+from blobstore.core import accounts, admin, letters, removal, tickets
 from blobstore.core.gate import Scope
 
 bp = Blueprint("admin", __name__, url_prefix="/api/v1/admin")
@@ -67,7 +67,9 @@ def remove(name: str) -> Response:
 
 @bp.post("/users/<user:name>/ticket")
 def ticket(name: str) -> tuple[Response, int]:
-    """A ticket with which the user sets a new password, once, within a day."""
+    """A ticket with which the user sets a new password, or proves his e-mail, once, within a day."""
     caller = auth.somebody(Scope.ADMIN)
-    issued, ends_at = tickets.issue(store(), name, by=caller.actor)
-    return jsonify({"ticket": issued, "expires_at": moment(ends_at)}), 201
+    purpose = options.purpose(options.query("for"))
+    issued, ends_at = tickets.issue(store(), name, purpose, by=caller.actor)
+    url = letters.link(origins().service, purpose, issued)
+    return jsonify({"ticket": issued, "expires_at": moment(ends_at), "url": url}), 201

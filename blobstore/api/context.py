@@ -8,8 +8,10 @@ from typing import cast
 from flask import current_app, request
 
 from blobstore.api.body import WholeBodies
+from blobstore.core.allowances import Allowances
 from blobstore.core.counters import DownloadCounters
 from blobstore.core.credentials import Credentials
+from blobstore.core.health import Readiness
 from blobstore.core.store import Store
 from blobstore.core.tally import Tally
 
@@ -20,6 +22,8 @@ class Parts:
 
     store: Store
     credentials: Credentials
+    readiness: Readiness
+    allowances: Allowances
     tally: Tally
     downloads: DownloadCounters = field(default_factory=DownloadCounters)
     whole_bodies: WholeBodies = field(default_factory=WholeBodies)

@@ -18,7 +18,7 @@ bp = Blueprint("delete", __name__)
 @bp.delete("/<digest:digest>")
 def delete_digest(digest: Digest) -> Response:
     """The caller's files with this content; another owner's stay."""
-    caller = auth.somebody(Scope.DELETE)
+    caller = auth.owner(Scope.DELETE)
     values = options.query("dry_run", "folder")
     folder = parse_folder(values["folder"]) if "folder" in values else None
     dry_run = options.flag(values, "dry_run")

@@ -13,10 +13,12 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from blobstore import errors
 from blobstore.api.context import origins
 from blobstore.errors import BlobstoreError
+from blobstore.shortage import is_shortage
 
 STATUS: dict[type[BlobstoreError], int] = {
     errors.Invalid: 400,
     errors.UnknownField: 422,
+    errors.BadUserName: 422,
     errors.LengthRequired: 411,
     errors.UnsupportedMediaType: 415,
     errors.UnsupportedContentEncoding: 415,
@@ -28,6 +30,7 @@ STATUS: dict[type[BlobstoreError], int] = {
     errors.Conflict: 409,
     errors.LimitExceeded: 413,
     errors.TooManyAttempts: 429,
+    errors.TooManyRequests: 429,
     errors.TooManyBodies: 429,
     errors.TooSlow: 408,
     errors.Unavailable: 503,
@@ -107,5 +110,7 @@ def _of_framework(error: HTTPException) -> Response:
 
 
 def _unexpected(error: Exception) -> Response:
+    if is_shortage(error):
+        return _of_domain(errors.Busy("there is no room for this request beside the others"))
     _log.error("unexpected error", exc_info=error, extra={"request_id": request.environ.get("blobstore.request_id")})
     return problem(500, "internal_error", "an error of ours; the request_id finds it in the log")

@@ -12,7 +12,7 @@ from blobstore.api.context import store
 from blobstore.api.schemas.admin import activity_json, event_json
 from blobstore.core import events
 from blobstore.core.events import Action, Filters, StoredEvent
-from blobstore.core.gate import Caller, Scope
+from blobstore.core.gate import Caller, Scope, require_password
 from blobstore.errors import BadOption
 
 bp = Blueprint("events", __name__)
@@ -35,7 +35,7 @@ def page() -> Response:
 @bp.get("/api/v1/me/activity")
 def activity() -> Response:
     """What concerns the caller's account, the newest first."""
-    caller = auth.somebody(Scope.READ)
+    caller = require_password(auth.somebody(Scope.READ))
     values = options.query("limit", "cursor")
     found = events.activity(store(), caller, limit=options.limit(values), cursor=values.get("cursor"))
     return jsonify({"items": [activity_json(each, caller.name) for each in found.items], "next": found.next})

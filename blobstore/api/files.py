@@ -14,7 +14,7 @@ from blobstore.api.download import answer
 from blobstore.api.schemas.base import moment
 from blobstore.api.schemas.files import FileChange, deleted_json, file_json, page_json, public_json
 from blobstore.core import delete, download, files, links
-from blobstore.core.gate import Caller, Scope
+from blobstore.core.gate import Caller, Scope, owns
 from blobstore.core.names import parse_folder
 from blobstore.digest import Digest
 from blobstore.errors import BadOption, BadSignature
@@ -25,7 +25,7 @@ bp = Blueprint("files", __name__)
 @bp.get("/api/v1/files")
 def page() -> Response:
     """The caller's files, newest first, a page at a time."""
-    caller = auth.somebody(Scope.READ)
+    caller = auth.owner(Scope.READ)
     values = options.query("limit", "cursor", "folder", "recursive", "sha256", "visibility", "tag", "q")
     found = files.page(store(), caller, _filters(values), limit=options.limit(values), cursor=values.get("cursor"))
     return jsonify(page_json(origins(), found))
@@ -34,16 +34,16 @@ def page() -> Response:
 @bp.get("/api/v1/files/<id:file_id>")
 def get(file_id: str) -> Response:
     """One file of the caller's, or what others may know of a public one."""
-    caller = auth.somebody(Scope.READ)
+    caller = auth.owner(Scope.READ)
     file = files.get(store(), caller, file_id)
-    shape = file_json if file.owner_id == caller.user_id else public_json
+    shape = file_json if owns(caller, file) else public_json
     return jsonify(shape(origins(), file))
 
 
 @bp.patch("/api/v1/files/<id:file_id>")
 def patch(file_id: str) -> Response:
     """Change the name, the folder, the visibility, the expiry or the tags."""
-    caller = auth.somebody(Scope.WRITE)
+    caller = auth.owner(Scope.WRITE)
     wanted = FileChange.read(body.json_object(request.environ)).model_dump(exclude_unset=True)
     return jsonify(file_json(origins(), files.change(store(), caller, file_id, options.changes_from_json(wanted))))
 
@@ -51,7 +51,7 @@ def patch(file_id: str) -> Response:
 @bp.delete("/api/v1/files/<id:file_id>")
 def delete_file(file_id: str) -> Response:
     """Delete one file; the bytes go when nobody has them any more."""
-    caller = auth.somebody(Scope.DELETE)
+    caller = auth.owner(Scope.DELETE)
     dry_run = options.flag(options.query("dry_run"), "dry_run")
     return jsonify(deleted_json(delete.delete_file(store(), caller, file_id, dry_run=dry_run)))
 

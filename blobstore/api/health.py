@@ -5,8 +5,10 @@ from __future__ import annotations
 from flask import Blueprint, Response, jsonify
 
 from blobstore import __version__
-from blobstore.api.context import store
-from blobstore.core.health import readiness
+from blobstore.api import auth
+from blobstore.api.context import parts
+from blobstore.api.schemas.health import ready_json
+from blobstore.errors import Unavailable
 
 bp = Blueprint("health", __name__)
 
@@ -18,7 +20,12 @@ def health() -> Response:
 
 
 @bp.get("/health/ready")
-def ready() -> tuple[Response, int]:
-    """200 when uploads and downloads can work, else 503 with what is wrong."""
-    problems = readiness(store())
-    return jsonify({"status": "unready" if problems else "ready", "problems": problems}), 503 if problems else 200
+def ready() -> Response:
+    """200 when uploads and downloads can work, else 503 with what is wrong; to operators with numbers."""
+    readiness = parts().readiness
+    problems = readiness.problems()
+    response = jsonify(ready_json(problems, readiness.details() if auth.is_operator() else None))
+    if problems:
+        response.status_code = 503
+        response.headers["Retry-After"] = str(Unavailable.retry_after_seconds)
+    return response

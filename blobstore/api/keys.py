@@ -1,14 +1,17 @@
-"""API keys: POST and GET /api/v1/keys, DELETE /api/v1/keys/<id>."""
+"""API keys: POST and GET /api/v1/keys, DELETE /api/v1/keys/<id>, POST /api/v1/keys/<id>/rotate."""
 
 from __future__ import annotations
+
+from datetime import timedelta
 
 from flask import Blueprint, Response, jsonify, request
 
 from blobstore.api import auth, body, options
 from blobstore.api.context import store
-from blobstore.api.schemas.credentials import KeyWanted, key_json, scopes
+from blobstore.api.schemas.credentials import KeyWanted, Rotation, key_json, scopes
 from blobstore.core import keys
 from blobstore.core.gate import Scope, delegate, require_password
+from blobstore.core.names import parse_folder
 
 bp = Blueprint("keys", __name__)
 
@@ -20,7 +23,10 @@ def issue() -> tuple[Response, int]:
     wanted = KeyWanted.read(body.json_object(request.environ))
     expires_at = options.expires_in(wanted.expires_in) if wanted.expires_in is not None else None
     chosen = delegate(caller, scopes(wanted.scopes))
-    stored, key = keys.issue(store(), caller.user_id, wanted.name, chosen, expires_at=expires_at, by=caller.actor)
+    place = parse_folder(wanted.folder)
+    stored, key = keys.issue(
+        store(), caller.user_id, wanted.name, chosen, folder=place, expires_at=expires_at, by=caller.actor
+    )
     return jsonify({**key_json(stored), "key": key}), 201
 
 
@@ -29,6 +35,15 @@ def page() -> Response:
     """The caller's keys, without the keys themselves."""
     caller = auth.somebody(Scope.READ)
     return jsonify({"items": [key_json(key) for key in keys.keys(store(), caller.user_id)], "next": None})
+
+
+@bp.post("/api/v1/keys/<id:key_id>/rotate")
+def rotate(key_id: str) -> tuple[Response, int]:
+    """Put a new key in the place of one of the caller's; the new one is shown this once."""
+    caller = require_password(auth.somebody(Scope.WRITE))
+    wanted = Rotation.read(body.json_object(request.environ))
+    stored, key = keys.rotate(store(), caller.user_id, key_id, timedelta(seconds=wanted.overlap_seconds), caller.actor)
+    return jsonify({**key_json(stored), "key": key}), 201
 
 
 @bp.delete("/api/v1/keys/<id:key_id>")

@@ -1,4 +1,4 @@
-"""The caller: GET and DELETE /api/v1/me, GET /api/v1/me/quota, POST /api/v1/auth/password and /reset."""
+"""The caller: GET, PATCH and DELETE /api/v1/me, GET /api/v1/me/quota, POST /api/v1/auth/password."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from flask import Blueprint, Response, jsonify, request
 
 from blobstore.api import auth, body
 from blobstore.api.context import store
-from blobstore.api.schemas.users import PasswordChange, PasswordGiven, TicketRedeemed, account_json, quota_json
-from blobstore.core import accounts, new_password, quota, removal, tickets
+from blobstore.api.schemas.users import EmailChange, PasswordChange, PasswordGiven, account_json, quota_json
+from blobstore.core import accounts, new_email, new_password, quota, removal
 from blobstore.core.gate import Scope
 
 bp = Blueprint("me", __name__)
@@ -20,10 +20,19 @@ def get() -> Response:
     return jsonify(account_json(accounts.get(store(), caller.name), caller.scopes))
 
 
+@bp.patch("/api/v1/me")
+def change() -> Response:
+    """Another e-mail, which is to be verified; the password must be given too."""
+    caller = auth.somebody(Scope.WRITE)
+    wanted = EmailChange.read(body.json_object(request.environ))
+    auth.in_person(caller.name, wanted.password)
+    return jsonify(account_json(new_email.set_email(store(), caller.name, wanted.email, caller.actor), caller.scopes))
+
+
 @bp.get("/api/v1/me/quota")
 def get_quota() -> Response:
     """What the caller uses and may still use."""
-    caller = auth.somebody(Scope.READ)
+    caller = auth.owner(Scope.READ)
     return jsonify(quota_json(quota.read(store(), caller)))
 
 
@@ -34,15 +43,6 @@ def change_password() -> Response:
     wanted = PasswordChange.read(body.json_object(request.environ))
     auth.in_person(caller.name, wanted.current)
     new_password.set_password(store(), caller.name, wanted.new, caller.actor)
-    return Response(status=204)
-
-
-@bp.post("/api/v1/auth/password/reset")
-def redeem_ticket() -> Response:
-    """A new password for the ticket that an admin has handed out."""
-    auth.anybody()
-    wanted = TicketRedeemed.read(body.json_object(request.environ))
-    tickets.redeem(store(), wanted.ticket, wanted.new, by=auth.actor())
     return Response(status=204)
 
 

@@ -11,6 +11,7 @@ from flask import request
 
 from blobstore.core.files import Changes
 from blobstore.core.names import check_text, parse_folder, parse_name
+from blobstore.core.tickets import Purpose
 from blobstore.errors import BadExpires, BadOption
 
 MAX_TAGS, MAX_TAG_BYTES = 32, 64
@@ -65,6 +66,14 @@ def visibility(text: str) -> str:
     if text not in ("public", "private"):
         raise BadOption("visibility", "is public or private")
     return text
+
+
+def purpose(values: Mapping[str, str]) -> Purpose:
+    """What a ticket is `for`. Raises BadOption."""
+    given = values.get("for", Purpose.PASSWORD)
+    if given not in tuple(Purpose):
+        raise BadOption("for", "is password or email")
+    return Purpose(given)
 
 
 def tags(parts: Iterable[str]) -> list[str]:

@@ -12,13 +12,14 @@ from blobstore.api.context import parts, store
 from blobstore.api.schemas.files import UploadJson
 from blobstore.core import banned, receive, upload
 from blobstore.core.files import Changes
-from blobstore.core.gate import Caller, Scope
+from blobstore.core.gate import Caller, Scope, check_folder
 from blobstore.core.names import parse_name, parse_path
 from blobstore.digest import Digest
 from blobstore.errors import (
     BadOption,
     BlobstoreError,
     ContentBanned,
+    InsufficientScope,
     LimitExceeded,
     MissingFile,
     QuotaExceeded,
@@ -37,7 +38,7 @@ FORM_SLACK_BYTES = 1 << 20
 @bp.post("/upload")
 def post() -> Response:
     """A form, JSON with base64, or the raw body."""
-    caller = auth.somebody(Scope.WRITE)
+    caller = auth.owner(Scope.WRITE)
     kind = request.mimetype
     if kind == "multipart/form-data":
         return _form(caller)
@@ -56,28 +57,39 @@ def post() -> Response:
 @bp.put("/upload/<rest:path>")
 def put(path: str = "") -> Response:
     """The raw body; the path is its folder and name, as `curl -T x …/upload/` sends it."""
-    caller = auth.somebody(Scope.WRITE)
+    caller = auth.owner(Scope.WRITE)
     named = Changes()
     if path:
-        named["folder"], named["name"] = parse_path(path)
+        folder, named["name"] = parse_path(path)
+        if folder:
+            named["folder"] = folder
     return _raw(caller, named)
 
 
 @bp.put("/<digest:digest>")
 def put_digest(digest: Digest) -> Response:
     """The raw body, which must have this digest."""
-    caller = auth.somebody(Scope.WRITE)
+    caller = auth.owner(Scope.WRITE)
     return _raw(caller, Changes(), digest)
 
 
 @bp.route("/upload", methods=["HEAD"])
 def head() -> Response:
     """What an upload with these headers would be answered, without its body."""
-    caller = auth.somebody(Scope.WRITE)
+    caller = auth.owner(Scope.WRITE)
     digest, size_bytes = declared.preflight(request.headers)
     if not (digest and upload.is_held(store(), caller, digest)):
         receive.check_room(store(), caller, receive.Announced.exactly(size_bytes))
     return Response(status=200)
+
+
+def _options(caller: Caller, named: Changes) -> tuple[dict[str, str], Changes]:
+    """The query, and what it and the path say of the file: what is wrong with it is told before the body is read."""
+    values = options.query(*PARAMETERS)
+    check_format(values)
+    given: Changes = {**named, **options.changes(values)}
+    check_folder(caller, given.get("folder", caller.folder))
+    return values, given
 
 
 def _raw(caller: Caller, named: Changes, digest: Digest | None = None) -> Response:
@@ -85,9 +97,7 @@ def _raw(caller: Caller, named: Changes, digest: Digest | None = None) -> Respon
         raise UnsupportedMediaType("a form is sent with POST: curl -F file=@x …/upload; with PUT the body is the file")
     if "Content-Range" in request.headers:
         raise BadOption("Content-Range", "a part of a file cannot be uploaded here (RFC 9110, 14.5); send it whole")
-    values = options.query(*PARAMETERS)
-    check_format(values)
-    given: Changes = {**named, **options.changes(values)}
+    values, given = _options(caller, named)
     outcome = upload.upload(
         store(),
         caller,
@@ -100,8 +110,7 @@ def _raw(caller: Caller, named: Changes, digest: Digest | None = None) -> Respon
 
 
 def _json(caller: Caller) -> Response:
-    values = options.query(*PARAMETERS)
-    check_format(values)
+    values, _ = _options(caller, Changes())
     _refuse_declared()
     size = body.length(request.environ)
     receive.check_room(store(), caller, receive.Announced.within((size or 0) * 3 // 4, 64 << 10))
@@ -118,8 +127,7 @@ def _json(caller: Caller) -> Response:
 
 def _form(caller: Caller) -> Response:
     """Every file is staged first; nothing is stored before the closing boundary was seen."""
-    values = options.query(*PARAMETERS)
-    check_format(values)
+    values, _ = _options(caller, Changes())
     _refuse_declared()
     announced = receive.Announced.within(body.length(request.environ), FORM_SLACK_BYTES)
     receive.check_room(store(), caller, announced, files=body.MAX_FILES)
@@ -190,5 +198,5 @@ def _keep(
         return received
     try:
         return upload.keep(store(), caller, received, given)
-    except (LimitExceeded, ContentBanned) as error:
+    except (LimitExceeded, InsufficientScope, ContentBanned) as error:
         return error

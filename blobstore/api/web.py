@@ -10,6 +10,7 @@ from flask import Flask, Response, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import BaseConverter, ValidationError
 
+from blobstore.api import allowances
 from blobstore.digest import Digest
 from blobstore.errors import BadEncoding, BadHost, CrossSite, NotFound
 from blobstore.settings import DEFAULT_PORTS, Settings
@@ -18,7 +19,10 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _SANE_ID = re.compile(r"[A-Za-z0-9._:+/=-]{1,128}")
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+)(:[0-9]{1,5})?")
 CONTENT = ("download", "descriptions")
-EXPOSED = "Content-Disposition, Content-Range, ETag, Location, Repr-Digest, Retry-After, X-Request-ID"
+EXPOSED = (
+    "Content-Disposition, Content-Range, ETag, Location, RateLimit, RateLimit-Policy, Repr-Digest, Retry-After, "
+    "X-Request-ID"
+)
 ADMITTED = "Authorization, Content-Type, If-Match, If-None-Match, Range, Repr-Digest, X-Request-ID, X-SHA-256"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -83,6 +87,7 @@ def register(app: Flask, settings: Settings) -> None:
     def _before() -> Response | None:
         given = request.headers.get("X-Request-ID", "")
         request.environ["blobstore.request_id"] = given if _SANE_ID.fullmatch(given) else secrets.token_hex(8)
+        request.environ["blobstore.route"] = request.url_rule.rule if request.url_rule else "none"
         _check_host(hosts)
         _check_path()
         if request.method not in SAFE_METHODS:
@@ -100,6 +105,7 @@ def register(app: Flask, settings: Settings) -> None:
         if "Allow" in response.headers:
             response.headers["Allow"] = ", ".join(sorted(response.headers["Allow"].split(", ")))
         _admit_origin(response, settings.cors_origins)
+        allowances.tell(response)
         return response
 
 

@@ -21,6 +21,8 @@ from blobstore.errors import BlobstoreError
 from blobstore.settings import Settings, SettingsError
 
 FINDINGS, COULD_NOT_LOOK = 1, 2
+PATIENCE_SECONDS = 3600.0
+"""How long a command waits for one statement: `check` counts everything, and nobody waits for an answer by HTTP."""
 _SPAN = re.compile(r"([0-9]+)\s*(s|m|h|d)?")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, None: 1}
 
@@ -109,5 +111,5 @@ def _settings(**given: str) -> Settings:
     settings = load({**os.environ, **given})
     made = settings.data / "secret.key"
     if settings.secret_key is None and os.access(made, os.R_OK):
-        return load({**os.environ, **given, "SECRET_KEY_FILE": str(made)})
-    return settings
+        settings = load({**os.environ, **given, "SECRET_KEY_FILE": str(made)})
+    return settings.model_copy(update={"database_timeout_seconds": PATIENCE_SECONDS})

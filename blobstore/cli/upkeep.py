@@ -15,13 +15,13 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from blobstore.cli.base import FINDINGS, Span, open_store, plainly
-from blobstore.core import check, identity, upkeep
+from blobstore.core import check, identity, rounds, upkeep
 from blobstore.settings import Settings
 
 
 @click.group("upkeep")
 def upkeep_group() -> None:
-    """Upkeep: reap, adopt, sweep, verify, check, and run as in the background."""
+    """Upkeep: reap, adopt, sweep, verify, check, run as in the background, status."""
 
 
 @contextmanager
@@ -46,9 +46,9 @@ def _or_default(grace: timedelta | None, settings: Settings, field: str) -> time
 @plainly
 def reap(grace: timedelta | None) -> None:
     """Delete uploads that stalled longer ago than the grace, and expired files."""
-    with open_store() as store:
-        count = upkeep.reap(store, _or_default(grace, store.settings, "reap_grace_seconds"))
-    click.echo(f"reaped {count} files")
+    with open_store() as store, rounds.noted(store, "reap") as tally:
+        tally.handled = upkeep.reap(store, _or_default(grace, store.settings, "reap_grace_seconds"))
+    click.echo(f"reaped {tally.handled} files")
 
 
 @upkeep_group.command()
@@ -56,9 +56,9 @@ def reap(grace: timedelta | None) -> None:
 @plainly
 def adopt(grace: timedelta | None) -> None:
     """Give bytes without a row, older than the grace, a row for the next sweep."""
-    with open_store() as store:
-        count = upkeep.adopt(store, _or_default(grace, store.settings, "sweep_grace_seconds"))
-    click.echo(f"adopted {count} blobs")
+    with open_store() as store, rounds.noted(store, "adopt") as tally:
+        tally.handled = upkeep.adopt(store, _or_default(grace, store.settings, "sweep_grace_seconds"))
+    click.echo(f"adopted {tally.handled} blobs")
 
 
 @upkeep_group.command()
@@ -66,8 +66,9 @@ def adopt(grace: timedelta | None) -> None:
 @plainly
 def sweep(grace: timedelta | None) -> None:
     """Delete the bytes of what nobody has claimed for the grace."""
-    with open_store() as store:
+    with open_store() as store, rounds.noted(store, "sweep") as tally:
         swept = upkeep.sweep(store, _or_default(grace, store.settings, "sweep_grace_seconds"))
+        tally.handled, tally.handled_bytes = swept.blobs, swept.freed_bytes
     click.echo(f"swept {swept.blobs} blobs, freed {swept.freed_bytes} bytes ({decimal(swept.freed_bytes)})")
 
 
@@ -75,10 +76,11 @@ def sweep(grace: timedelta | None) -> None:
 @plainly
 def verify() -> None:
     """Read and hash everything; what is damaged is no longer served. Exits with 1 when something is."""
-    with open_store() as store:
+    with open_store() as store, rounds.noted(store, "verify") as tally:
         count, size = check.totals(store)
         with _bar("verify", size) as progress:
             damages = list(upkeep.verify(store, progress))
+        tally.handled, tally.handled_bytes, tally.findings = count, size, len(damages)
     for damage in damages:
         click.echo(f"damaged: {damage.digest} at {damage.location}: {damage.found}")
     click.echo(f"verified {count} blobs, {size} bytes: {len(damages)} damaged")
@@ -110,6 +112,31 @@ def run() -> None:
     """One round of what runs in the background: reap, adopt, sweep."""
     with open_store() as store:
         click.echo(upkeep.run(store))
+
+
+@upkeep_group.command("status")
+@click.option("--json", "as_json", is_flag=True, help="One job a line, as JSON.")
+@plainly
+def last_rounds(as_json: bool) -> None:
+    """When each job last came to its end, and what it did."""
+    with open_store() as store:
+        found = rounds.last(store)
+    for job in rounds.JOBS:
+        last = found.get(job)
+        if as_json and last:
+            click.echo(json.dumps(vars(last), default=str))
+        elif not as_json:
+            click.echo(f"{job:7} {_told(last) if last else 'never'}")
+
+
+def _told(last: rounds.Round) -> str:
+    """One line about a round."""
+    words = "never ended"
+    if last.ended_at:
+        words = f"{last.ended_at:%Y-%m-%d %H:%M:%S} UTC, {last.seconds:.1f} s: {last.handled}"
+        words += f" ({decimal(last.handled_bytes)})" if last.handled_bytes else ""
+        words += f", {last.findings} damaged" if last.findings else ""
+    return words + (f"; failed {last.failed_at:%Y-%m-%d %H:%M:%S} UTC: {last.problem}" if last.failed_at else "")
 
 
 @click.group()

@@ -11,8 +11,11 @@ import click
 from pydantic import ByteSize
 
 from blobstore.cli.base import DEFAULT_SIZE, Size, Span, open_store, plainly
-from blobstore.core import accounts, admin, keys, new_password, removal, tickets
-from blobstore.core.gate import Scope
+from blobstore.core import accounts, admin, keys, letters, new_password, removal, tickets
+from blobstore.core.accounts import Account
+from blobstore.core.gate import ROOT, Scope
+from blobstore.core.names import parse_folder
+from blobstore.core.tickets import Purpose
 
 
 @click.group()
@@ -63,9 +66,16 @@ def list_users(as_json: bool) -> None:
         if as_json:
             click.echo(json.dumps(vars(account), default=str))
         else:
-            state = "disabled" if account.disabled else account.role
             used = ByteSize(account.used_bytes).human_readable()
-            click.echo(f"{account.name:24} {state:9} {account.file_count:>9} files {used:>10}  {account.email or ''}")
+            email = (account.email or "") + ("" if account.verified else " (not verified)")
+            click.echo(f"{account.name:24} {_state(account):9} {account.file_count:>9} files {used:>10}  {email}")
+
+
+def _state(account: Account) -> str:
+    """The role, or why it is of no use."""
+    if account.disabled:
+        return "disabled"
+    return account.role if account.admitted else "waiting"
 
 
 @user.command()
@@ -82,15 +92,19 @@ def passwd(name: str, password_stdin: bool) -> None:
 
 @user.command("ticket")
 @click.argument("name")
+@click.option("--for", "purpose", type=click.Choice([*map(str, Purpose)]), default="password", show_default=True)
 @plainly
-def issue_ticket(name: str) -> None:
-    """Print a ticket, with which a user sets a new password: once, within a day."""
+def issue_ticket(name: str, purpose: str) -> None:
+    """Print a ticket, with which a user sets a new password or verifies his e-mail: once, within a day."""
     with open_store() as store:
-        issued, _ = tickets.issue(store, name)
+        issued, _ = tickets.issue(store, name, Purpose(purpose))
         service = store.settings.base_url or f"http://{store.settings.bind}"
-    redeemed = json.dumps({"ticket": issued, "new": "A NEW PASSWORD"})
+    given, path = {"ticket": issued}, "email/verify"
+    if purpose == Purpose.PASSWORD:
+        given, path = {**given, "new": "A NEW PASSWORD"}, "password/reset/confirm"
     click.echo(issued)
-    click.echo(f"curl -H 'Content-Type: application/json' -d '{redeemed}' {service}/api/v1/auth/password/reset")
+    click.echo(letters.link(service, Purpose(purpose), issued))
+    click.echo(f"curl -H 'Content-Type: application/json' -d '{json.dumps(given)}' {service}/api/v1/auth/{path}")
 
 
 @user.command("quota")
@@ -151,25 +165,27 @@ def delete_user(name: str, yes: bool) -> None:
 
 @click.group()
 def key() -> None:
-    """API keys: issue, list, revoke."""
+    """API keys: issue, list, rotate, revoke."""
 
 
 @key.command("issue")
 @click.argument("user_name", metavar="NAME")
 @click.option("--name", "label", required=True, help="What the key is for.")
 @click.option("--scopes", default="read,write", show_default=True, help="Some of read,write,delete,admin.")
+@click.option("--folder", default=ROOT, show_default=True, help="Only for the files there and below it.")
 @click.option("--expires", type=Span(), help="30d; default never.")
 @plainly
-def issue_key(user_name: str, label: str, scopes: str, expires: timedelta | None) -> None:
+def issue_key(user_name: str, label: str, scopes: str, folder: str, expires: timedelta | None) -> None:
     """Print a new API key of a user; it is shown this once."""
     known = {scope.value: scope for scope in Scope}
     names = [name.strip() for name in scopes.split(",")]
     if unknown := [name for name in names if name not in known]:
         raise click.BadParameter(f"there is no scope {unknown[0]!r}", param_hint="--scopes")
     expires_at = datetime.now(UTC) + expires if expires else None
+    wanted, place = [known[name] for name in names], parse_folder(folder)
     with open_store() as store:
-        account = accounts.get(store, user_name)
-        _, issued = keys.issue(store, account.id, label, [known[name] for name in names], expires_at=expires_at)
+        owner_id = accounts.get(store, user_name).id
+        _, issued = keys.issue(store, owner_id, label, wanted, folder=place, expires_at=expires_at)
     click.echo(issued)
 
 
@@ -182,7 +198,20 @@ def list_keys(user_name: str) -> None:
         found = keys.keys(store, accounts.get(store, user_name).id)
     for stored in found:
         ends = stored.expires_at.date() if stored.expires_at else "never"
-        click.echo(f"{stored.id}  …{stored.last_four}  {','.join(stored.scopes):24} ends {ends}  {stored.name}")
+        where = f"{','.join(stored.scopes):24} {stored.folder:12}"
+        click.echo(f"{stored.id}  …{stored.last_four}  {where} ends {ends}  {stored.name}")
+
+
+@key.command("rotate")
+@click.argument("user_name", metavar="NAME")
+@click.argument("key_id", metavar="ID")
+@click.option("--overlap", type=Span(), default="0", help="How long the old key works on: 1h; default 0, at most 7d.")
+@plainly
+def rotate_key(user_name: str, key_id: str, overlap: timedelta) -> None:
+    """Print a new API key in the place of one; it is shown this once."""
+    with open_store() as store:
+        _, issued = keys.rotate(store, accounts.get(store, user_name).id, key_id, overlap)
+    click.echo(issued)
 
 
 @key.command("revoke")

@@ -1,25 +1,26 @@
-"""Users: made and looked up. Changed in admin.py and new_password.py, removed in removal.py; counted in quota.py."""
+"""Users: made and looked up. Changed in admin.py, new_email.py and new_password.py, removed in removal.py."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from blobstore import emails
 from blobstore.core import events, passwords
 from blobstore.core.actor import OPERATOR, Actor
 from blobstore.core.events import About, Action
 from blobstore.core.names import parse_user_name
 from blobstore.core.store import Store
 from blobstore.database import like_literally
+from blobstore.emails import fold
 from blobstore.errors import AlreadyExists, BadOption, NotFound
 from blobstore.models import User
-
-MAX_EMAIL_BYTES = 254
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,13 @@ class Account:
     file_count: int
     disabled: bool
     created_at: datetime
+    verified: bool
+    """The e-mail is proven."""
+    admitted: bool
+    """May log in."""
 
 
+_LOCK_EMAIL = text("SELECT pg_advisory_xact_lock(hashtextextended('blobstore e-mail ' || :email, 0))")
 _ACCOUNT = (
     User.id,
     User.name,
@@ -47,6 +53,8 @@ _ACCOUNT = (
     User.file_count,
     User.disabled,
     User.created_at,
+    User.verified,
+    User.admitted,
 )
 
 
@@ -60,7 +68,10 @@ def add(
     quota_bytes: int | None = None,
     by: Actor = OPERATOR,
 ) -> Account:
-    """Make a user. Raises BadName, BadOption for the password or e-mail, AlreadyExists."""
+    """Make a user by the word of an admin: his e-mail needs no proof.
+
+    Raises BadUserName, BadOption for the password or e-mail, AlreadyExists.
+    """
     values = new_user(name, password, email=email, admin=admin, quota_bytes=quota_bytes)
     try:
         with store.database.transaction() as session:
@@ -79,7 +90,7 @@ class AccountPage:
 
 def page(store: Store, q: str, *, limit: int, after: str) -> AccountPage:
     """Users whose name or e-mail has `q` in it, in any case, beyond the name `after`."""
-    part = f"%{like_literally(q)}%"
+    part = f"%{like_literally(fold(q))}%"
     statement = (
         select(*_ACCOUNT)
         .where(User.name > after, User.name.ilike(part) | User.email.ilike(part))
@@ -105,18 +116,30 @@ def get(store: Store, name: str) -> Account:
 
 def locked(session: Session, name: str) -> Account:
     """One user, whose row nobody else changes until the transaction ends. Raises NotFound."""
-    row = session.execute(select(*_ACCOUNT).where(User.name == name.lower()).with_for_update()).one_or_none()
+    row = session.execute(select(*_ACCOUNT).where(User.name == fold(name)).with_for_update()).one_or_none()
     if row is None:
         raise NotFound(f"there is no user {name!r}")
     return Account(*row)
 
 
-def new_user(name: str, password: str, *, email: str | None, admin: bool, quota_bytes: int | None) -> dict[str, Any]:
-    """What is checked of a new user, as columns. Raises BadName, BadOption for the password or e-mail."""
+def new_user(
+    name: str,
+    password: str,
+    *,
+    email: str | None,
+    admin: bool,
+    quota_bytes: int | None,
+    hashed: Callable[[str], str] | None = None,
+) -> dict[str, Any]:
+    """What is checked of a new user, as columns; `hashed` hashes in place of `passwords.hash_password`.
+
+    Raises BadUserName, BadOption for the password or e-mail.
+    """
+    hash_password = hashed or passwords.hash_password
     return {
         "name": parse_user_name(name),
-        "email": check_email(email),
-        "password_hash": passwords.hash_password(passwords.check_password(password)),
+        "email": None if email is None else parse_email(email),
+        "password_hash": hash_password(passwords.check_password(password)),
         "role": "admin" if admin else "user",
         "quota_bytes": quota_bytes,
     }
@@ -124,19 +147,22 @@ def new_user(name: str, password: str, *, email: str | None, admin: bool, quota_
 
 def make(session: Session, values: dict[str, Any], by: Actor) -> Account:
     """Insert what `new_user` has checked. Raises IntegrityError when the name or e-mail is taken."""
-    account = Account(*session.execute(insert(User).values(**values).returning(*_ACCOUNT)).one())
+    row: Any = session.execute(insert(User).values(**values).returning(*_ACCOUNT)).one()
+    account = Account(*row)
     about = About(owner_id=account.id, target=account.name)
     events.note(session, by, Action.USER_ADDED, about, role=account.role, quota=account.quota_bytes)
     return account
 
 
-def check_email(email: str | None) -> str | None:
-    """The address as it is kept, in lower case; None: none. Raises BadOption."""
-    if email is None:
-        return None
-    local, at, host = email.rpartition("@")
-    if not at or not local or "." not in host or not email.isprintable() or " " in email:
-        raise BadOption("email", "is not an e-mail address")
-    if len(email.encode()) > MAX_EMAIL_BYTES:
-        raise BadOption("email", f"has at most {MAX_EMAIL_BYTES} bytes")
-    return email.casefold()
+def parse_email(email: str) -> str:
+    """The address in the form in which it is kept. Raises BadOption."""
+    try:
+        return emails.parse(email)
+    except ValueError as error:
+        raise BadOption("email", f"is not an e-mail address: {error}") from error
+
+
+def is_taken(session: Session, email: str) -> bool:
+    """Whether anybody has the address, proven or not. Until the transaction ends nobody else gets an answer."""
+    session.execute(_LOCK_EMAIL, {"email": email})
+    return session.scalar(select(User.id).where(User.email == email).limit(1)) is not None

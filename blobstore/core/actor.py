@@ -16,4 +16,6 @@ class Actor:
 
 OPERATOR = Actor(None, "command line", "")
 """Whoever runs `blobstore` on the server."""
+MAIL = Actor(None, "mail", "")
+"""A mail that is being sent, whoever has asked for it."""
 UPKEEP = Actor(None, "upkeep", "")

@@ -35,9 +35,9 @@ _LIFT = text("DELETE FROM bans WHERE digest = :digest")
 _OWNERS = text("SELECT DISTINCT owner_id FROM files WHERE digest = :digest ORDER BY owner_id LIMIT :limit")
 _UNFINISHED = text("SELECT DISTINCT f.digest, n.banned_by FROM bans n JOIN files f USING (digest) LIMIT :limit")
 _FILE = text("""
-SELECT f.id, f.owner_id, f.digest, f.visibility, n.reason
-FROM (SELECT id, owner_id, digest, visibility FROM banned_files WHERE id = :id
-      UNION ALL SELECT id, owner_id, digest, visibility FROM files WHERE id = :id AND ready_at IS NOT NULL) f
+SELECT f.id, f.owner_id, f.digest, f.folder, f.visibility, n.reason
+FROM (SELECT id, owner_id, digest, folder, visibility FROM banned_files WHERE id = :id
+      UNION ALL SELECT id, owner_id, digest, folder, visibility FROM files WHERE id = :id AND ready_at IS NOT NULL) f
 JOIN bans n USING (digest) JOIN users u ON u.id = f.owner_id AND NOT u.disabled LIMIT 1
 """)
 _PAGE = text("""
@@ -64,6 +64,7 @@ class BannedFile:
     id: str
     owner_id: int
     digest: Digest
+    folder: str
     visibility: str
     reason: str
 
@@ -85,7 +86,7 @@ def check(session: Session, digest: Digest) -> None:
 def file(session: Session, file_id: str) -> BannedFile | None:
     """The file of that id, if a ban has it."""
     row = session.execute(_FILE, {"id": file_id}).one_or_none()
-    return BannedFile(row[0], row[1], Digest(row[2]), row[3], row[4]) if row else None
+    return BannedFile(row[0], row[1], Digest(row[2]), *row[3:6]) if row else None
 
 
 def ban(session: Session, digest: Digest, reason: str, by: Actor) -> tuple[Ban, bool]:
@@ -111,7 +112,7 @@ def unfinished(session: Session, limit: int) -> list[tuple[Digest, str | None]]:
 
 def remembered(delete: str) -> str:
     """A DELETE of files that keeps what their own addresses must know; it changes as many rows."""
-    columns = "id, digest, owner_id, visibility"
+    columns = "id, digest, owner_id, folder, visibility"
     insert = f"INSERT INTO banned_files ({columns}) SELECT {columns} FROM gone"
     return f"WITH gone AS ({delete} RETURNING {columns}) {insert}"
 

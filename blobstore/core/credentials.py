@@ -30,21 +30,23 @@ from blobstore.core.passwords import DECOY, Verifier
 from blobstore.core.store import Store
 from blobstore.core.tally import Tally
 from blobstore.database import Prepared
-from blobstore.errors import TooManyAttempts, Unauthenticated
+from blobstore.emails import fold
+from blobstore.errors import EmailUnverified, Unauthenticated
 
 MAX_NAME_BYTES = 254
 GOOD_SECONDS, WRONG_SECONDS, REMEMBERED = 300.0, 60.0, 10_000
 TOUCH_SECONDS = 60.0
-_USER = "u.id, u.name, u.role, u.quota_bytes, u.used_bytes + u.reserved_bytes, u.disabled"
+_USER = "u.id, u.name, u.role, u.quota_bytes, u.used_bytes + u.reserved_bytes, u.disabled OR NOT u.admitted"
 _BY_NAME = Prepared(
     "user_by_name",
     ("text",),
-    f"SELECT {_USER}, u.password_hash, u.epoch FROM users u WHERE u.name = $1 OR u.email = $1",
+    f"""SELECT {_USER}, u.password_hash, u.epoch, u.disabled FROM users u
+        WHERE u.name = $1 OR (u.email = $1 AND u.verified)""",
 )
 _BY_KEY = Prepared(
     "user_by_key",
     ("text",),
-    f"""SELECT {_USER}, k.id, k.scopes, k.last_used_at FROM api_keys k JOIN users u ON u.id = k.owner_id
+    f"""SELECT {_USER}, k.id, k.scopes, k.last_used_at, k.folder FROM api_keys k JOIN users u ON u.id = k.owner_id
         WHERE k.key_hash = $1 AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())""",
 )
 _BY_SESSION = Prepared(
@@ -76,15 +78,16 @@ class Credentials:
         self._store = store
         self._tally = tally or Tally()
         self._limiter = Limiter(store.database)
-        self._verifier = Verifier()
+        self.verifier = Verifier()
         self._secret = secrets.token_bytes(32)
         self._memory: OrderedDict[bytes, _Remembered] = OrderedDict()
         self._turns: dict[bytes, _Turn] = {}
 
     def by_password(self, name: str, password: str, address: str, *, keys_too: bool = True) -> Caller:
-        """The caller behind a name or e-mail with a password, or, unless not `keys_too`, an API key in its place.
+        """The caller behind a name or proven e-mail, and a password or, unless not `keys_too`, an API key in its place.
 
-        Raises Unauthenticated, TooManyAttempts, Busy. `address` is the client's, for the limit of failures.
+        Raises Unauthenticated, EmailUnverified when all is right but that he was never let in, TooManyAttempts, Busy.
+        `address` is the client's, for the limit of failures.
         """
         if keys_too and password.startswith("bs_"):
             caller = self.by_key(password)
@@ -93,23 +96,26 @@ class Credentials:
             return caller
         if not _plausible(name, password):
             raise Unauthenticated("wrong name or password")
-        row = self._store.database.fetch(_BY_NAME, name.casefold())
-        user_id, account, password_hash = (row[0], row[1], row[6]) if row else (0, name.casefold(), DECOY)
-        if not self._fits(user_id, password_hash, password, (account, address)) or row is None or row[5]:
+        folded = fold(name)
+        row = self._store.database.fetch(_BY_NAME, folded)
+        user_id, account, password_hash = (row[0], row[1], row[6]) if row else (0, folded, DECOY)
+        if not self._fits(user_id, password_hash, password, (account, address)) or row is None or row[8]:
             self._tally.failed_login(row[1] if row else None, row[0] if row else None, address)
             raise Unauthenticated("wrong name or password")
+        if row[5]:
+            raise EmailUnverified("this account waits for its e-mail to be verified; a link was sent there")
         return replace(_caller(row, ALL_SCOPES, by_password=True), epoch=row[7])
 
     def by_key(self, key: str) -> Caller:
-        """The caller behind an API key, with its scopes. Raises Unauthenticated."""
+        """The caller behind an API key, with its scopes and its folder. Raises Unauthenticated."""
         row = self._store.database.fetch(_BY_KEY, keys.hash_key(key)) if keys.is_well_formed(key) else None
         if row is None or row[5]:
             raise Unauthenticated("this API key is not valid")
-        key_id, scopes, last_used_at = row[6:9]
+        key_id, scopes, last_used_at, folder = row[6:10]
         if last_used_at is None or _older(last_used_at, TOUCH_SECONDS):
             with self._store.database.transaction() as session:
                 keys.touch(session, key_id)
-        return _caller(row, frozenset(Scope(scope) for scope in scopes), by_password=False)
+        return replace(_caller(row, frozenset(Scope(scope) for scope in scopes), by_password=False), folder=folder)
 
     def by_token(self, token: str) -> Caller:
         """The caller behind a login token, who may do what his password allows. Raises Unauthenticated."""
@@ -121,9 +127,9 @@ class Credentials:
 
     def _is_called(self, caller: Caller, name: str) -> bool:
         """Whether `name` is the caller's name or e-mail."""
-        if name.lower() == caller.name:
+        if fold(name) == caller.name:
             return True
-        row = self._store.database.fetch(_BY_NAME, name.casefold()) if _plausible(name, "any") else None
+        row = self._store.database.fetch(_BY_NAME, fold(name)) if _plausible(name, "any") else None
         return row is not None and row[0] == caller.user_id
 
     def _fits(self, user_id: int, password_hash: str, password: str, who: tuple[str, str]) -> bool:
@@ -159,7 +165,7 @@ class Credentials:
         if remembered:
             return False
         try:
-            fits = self._verifier.verify(password_hash, password)
+            fits = self.verifier.verify(password_hash, password)
         except BaseException:
             self._give_back(*who)
             raise
@@ -178,8 +184,7 @@ class Credentials:
     def _count_attempt(self, name: str, address: str) -> None:
         """Before argon2, so that a flood of wrong passwords costs no more than a query each."""
         for limit in self._limits(name, address):
-            if not self._limiter.hit(*limit):
-                raise TooManyAttempts(self._limiter.retry_after_seconds(*limit))
+            self._limiter.take("failed logins", *limit)
 
     def _give_back(self, name: str, address: str) -> None:
         for limit in self._limits(name, address):

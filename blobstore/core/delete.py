@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from blobstore.core import banned, blobs, events, files, quota
 from blobstore.core.events import About, Action
-from blobstore.core.gate import Caller, Scope, require
+from blobstore.core.gate import ROOT, Caller, Scope, require, within
 from blobstore.core.store import Store
 from blobstore.database import retrying
 from blobstore.digest import Digest
@@ -25,11 +25,12 @@ from blobstore.failpoints import failpoint
 
 
 class Which(Enum):
-    """Which files of one owner and one digest a delete takes; `:id` and `:grace` where they matter."""
+    """Which files of one owner and one digest a delete takes; `:id`, `:grace`, `:within` where they matter."""
 
-    ONE = "id = :id AND ready_at IS NOT NULL"
+    ONE = "id = :id AND ready_at IS NOT NULL AND starts_with(folder || '/', :within)"
     BY_HASH = "ready_at IS NOT NULL AND folder NOT LIKE '/.%'"
-    IN_FOLDER = "ready_at IS NOT NULL AND folder = :folder"
+    IN_FOLDER = "ready_at IS NOT NULL AND folder = :folder AND starts_with(folder || '/', :within)"
+    BELOW = "ready_at IS NOT NULL AND starts_with(folder || '/', :within)"
     OWN_PENDING = "id = :id AND ready_at IS NULL"
     STALLED = "id = :id AND ready_at IS NULL AND reserved_at < clock_timestamp() - CAST(:grace AS interval)"
     EXPIRED = "id = :id AND expires_at <= clock_timestamp()"
@@ -57,7 +58,8 @@ def delete_file(store: Store, caller: Caller, file_id: str, *, dry_run: bool = F
         about, what = About(file.owner_id, file.digest, file.id), {"name": file.name, "folder": file.folder}
         events.note(session, caller.actor, Action.FILE_DELETED, about, **what, **asdict(deleted))
 
-    return remove(store, caller.user_id, file.digest, Which.ONE, {"id": file_id}, dry_run=dry_run, then=note)
+    values = {"id": file_id, "within": within(caller.folder)}
+    return remove(store, caller.user_id, file.digest, Which.ONE, values, dry_run=dry_run, then=note)
 
 
 def delete_content(
@@ -65,14 +67,17 @@ def delete_content(
 ) -> Deleted:
     """Delete the caller's files with this content, those of other protocols only when `folder` names theirs.
 
-    Raises NotFound.
+    Without `folder`, a key of one folder deletes what is there and below. Raises NotFound, InsufficientScope.
     """
     require(caller, Scope.DELETE)
-    which, values = (Which.BY_HASH, {}) if folder is None else (Which.IN_FOLDER, {"folder": folder})
+    which = Which.BY_HASH if caller.folder == ROOT else Which.BELOW
+    values = {"within": within(caller.folder)}
+    if folder is not None:
+        which, values = Which.IN_FOLDER, {**values, "folder": folder}
 
     def note(session: Session, deleted: Deleted) -> None:
-        about = About(caller.user_id, digest)
-        events.note(session, caller.actor, Action.CONTENT_DELETED, about, **values, **asdict(deleted))
+        about, below = About(caller.user_id, digest), caller.folder if folder is None else folder
+        events.note(session, caller.actor, Action.CONTENT_DELETED, about, folder=below, **asdict(deleted))
 
     return remove(store, caller.user_id, digest, which, values, dry_run=dry_run, then=note)
 

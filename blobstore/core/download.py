@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 from blobstore.core import blobs
 from blobstore.core.files import StoredFile
-from blobstore.core.gate import Caller, reader_id
+from blobstore.core.gate import ROOT, Caller, reader_id, within
 from blobstore.core.identity import confirm
 from blobstore.core.store import Store
 from blobstore.database import Prepared
@@ -24,7 +24,7 @@ PIECE_BYTES = 256 << 10
 
 _FIND = Prepared(
     "find_by_digest",
-    ("text", "bigint"),
+    ("text", "bigint", "text"),
     """SELECT found.*, n.reason
        FROM (SELECT (SELECT reason FROM bans WHERE digest = $1) AS reason) n LEFT JOIN LATERAL (
            SELECT f.id, f.owner_id, f.name, f.visibility, f.expires_at, b.size_bytes, b.content_type, b.location,
@@ -34,7 +34,7 @@ _FIND = Prepared(
                         AND o.expires_at IS NULL)
            FROM files f JOIN blobs b USING (digest) JOIN users u ON u.id = f.owner_id
            WHERE digest = $1 AND f.ready_at IS NOT NULL AND (f.expires_at IS NULL OR f.expires_at > clock_timestamp())
-             AND NOT u.disabled AND (f.visibility = 'public' OR f.owner_id = $2)
+             AND NOT u.disabled AND (f.visibility = 'public' OR (f.owner_id = $2 AND starts_with(f.folder || '/', $3)))
            ORDER BY f.visibility = 'public' DESC, f.ready_at, f.id LIMIT 1) found ON true""",
 )
 _LOCATION = Prepared(
@@ -68,7 +68,7 @@ def find(store: Store, caller: Caller | None, digest: Digest) -> Found:
     With a public file the answer never depends on who asks. `expires_at` is None while any public file has no expiry.
     Raises ContentBanned whoever asks and whatever is there, NotFound, ContentDamaged.
     """
-    row = store.database.fetch(_FIND, digest.hex, reader_id(caller))
+    row = store.database.fetch(_FIND, digest.hex, reader_id(caller), within(caller.folder if caller else ROOT))
     assert row is not None, "there is a row for what is neither banned nor found"  # noqa: S101
     file_id, owner_id, name, visibility, expires_at, size, content_type, location, published_at, lasting, reason = row
     if reason is not None:
@@ -178,7 +178,7 @@ def _open(store: Store, found: Found, start: int) -> BinaryIO:
     """
     assert found.location is not None, "a published blob has a location"  # noqa: S101
     try:
-        return store.storage.open(found.location, start)
+        return store.storage.open(found.location, start, found.size_bytes)
     except BlobMissing:
         return _read_again(store, found, start)
 
@@ -187,13 +187,13 @@ def _read_again(store: Store, found: Found, start: int) -> BinaryIO:
     row = store.database.fetch(_LOCATION, found.digest.hex)
     if row is None or (row[3] is None and row[4] is None):
         raise NotFound("there is nothing under this hash")
-    _, _, location, published_at, _ = row
+    size_bytes, _, location, published_at, _ = row
     try:
         if published_at is not None:
-            return store.storage.open(location, start)
+            return store.storage.open(location, start, size_bytes)
     except BlobMissing:
         _note_damage(store, found.digest, location, published_at)
-    raise ContentDamaged("the stored bytes are missing; upload the content again to heal it")
+    raise ContentDamaged("the stored bytes are missing, or not whole; upload the content again to heal it")
 
 
 def _note_damage(store: Store, digest: Digest, location: str | None, seen: Any) -> None:

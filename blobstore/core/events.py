@@ -35,8 +35,11 @@ class Action(StrEnum):
     LOGOUT = "logout"
     PASSWORD_CHANGED = "password_changed"  # noqa: S105
     PASSWORD_RESET = "password_reset"  # noqa: S105
+    EMAIL_CHANGED = "email_changed"
+    EMAIL_VERIFIED = "email_verified"
     TICKET_ISSUED = "ticket_issued"
     KEY_ISSUED = "key_issued"
+    KEY_ROTATED = "key_rotated"
     KEY_REVOKED = "key_revoked"
     UPLOAD = "upload"
     DOWNLOAD = "download"

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from blobstore.core import banned, blobs, cursors, events
 from blobstore.core.events import About, Action, Noted
-from blobstore.core.gate import Caller, Scope, authorize, sees
+from blobstore.core.gate import ROOT, Caller, Scope, authorize, check_changes, check_folder, sees, within
 from blobstore.core.store import Store
 from blobstore.database import like_literally, retrying
 from blobstore.digest import Digest
@@ -36,7 +36,9 @@ _TWIN = text(f"""
 SELECT f.id, f.name, f.folder, NOT ({_NOT_EXPIRED}) AS expired FROM files f
 WHERE f.owner_id = :owner AND f.digest = :digest AND f.ready_at IS NOT NULL AND f.id <> :id
   AND (CAST(:name AS text) IS NULL OR f.name = :name)
-  AND CASE WHEN CAST(:folder AS text) IS NULL THEN f.folder NOT LIKE '/.%' ELSE f.folder = :folder END
+  AND CASE WHEN CAST(:folder AS text) IS NOT NULL THEN f.folder = :folder
+           WHEN CAST(:within AS text) = '/' THEN f.folder NOT LIKE '/.%'
+           ELSE starts_with(f.folder || '/', :within) END
 ORDER BY expired, f.ready_at, f.id LIMIT 1
 """)
 
@@ -86,13 +88,22 @@ class Twin:
 
 
 def find_twin(
-    session: Session, owner_id: int, digest: Digest, *, name: str | None, folder: str | None, but: str = ""
+    session: Session,
+    owner_id: int,
+    digest: Digest,
+    *,
+    name: str | None,
+    folder: str | None,
+    below: str = ROOT,
+    but: str = "",
 ) -> Twin | None:
-    """The oldest live one, else an expired one; None for name or folder means any (but no other protocol's folder).
+    """The oldest live one, else an expired one; None for name or folder means any.
 
-    To be asked under the lock of the blob.
+    Any folder is one `below` or there; of the root's, none that belongs to another protocol. To be asked under the
+    lock of the blob.
     """
     values = {"owner": owner_id, "digest": digest.hex, "name": name, "folder": folder, "id": but}
+    values["within"] = within(below)
     row = session.execute(_TWIN, values).one_or_none()
     return Twin(*row) if row else None
 
@@ -136,23 +147,29 @@ def _refuse_gone(caller: Caller | None, scope: Scope, gone: banned.BannedFile | 
 def change(store: Store, caller: Caller, file_id: str, changes: Changes) -> StoredFile:
     """Apply `changes`; answer the file as it is then.
 
-    Raises NotFound, ContentBanned, AlreadyExists when that would make a twin.
+    Raises NotFound, ContentBanned, AlreadyExists when that would make a twin, OutsideFolder, InsufficientScope.
     """
     seen = get(store, caller, file_id, Scope.WRITE)
     with store.database.transaction() as session:
         blobs.lock(session, seen.digest)
         file = live(session, file_id)
-        apply(session, file, changes)
+        authorize(caller, Scope.WRITE, file)
+        apply(session, caller, file, changes)
         about, was = About(file.owner_id, file.digest, file.id), {field: getattr(file, field) for field in changes}
         place = {"name": file.name, "folder": file.folder}
         noted = events.noted(caller.actor, Action.FILE_CHANGED, about, **place, was=was, now=changes)
         return live(session, file_id, noted)
 
 
-def apply(session: Session, file: StoredFile, changes: Changes) -> None:
-    """Update the row of a file whose blob is locked. Raises AlreadyExists for a name that a twin has."""
+def apply(session: Session, caller: Caller, file: StoredFile, changes: Changes) -> None:
+    """Update the row of a file of the caller's whose blob is locked.
+
+    Raises AlreadyExists for a name that a twin has, OutsideFolder, InsufficientScope.
+    """
     if not changes:
         return
+    check_changes(caller, file, changes)
+    check_folder(caller, changes.get("folder", file.folder))
     name, folder = changes.get("name", file.name), changes.get("folder", file.folder)
     if (name, folder) != (file.name, file.folder):
         twin = find_twin(session, file.owner_id, file.digest, name=name, folder=folder, but=file.id)
@@ -185,6 +202,9 @@ def page(store: Store, caller: Caller, filters: Filters, *, limit: int, cursor: 
     """The caller's live files, newest first, `limit` of them after `cursor`. Raises BadCursor."""
     where, values = _conditions(filters)
     values.update(owner=caller.user_id, limit=limit + 1)
+    if caller.folder != ROOT:
+        where.append("starts_with(f.folder || '/', :within)")
+        values["within"] = within(caller.folder)
     if cursor is not None:
         where.append("(f.ready_at, f.id) < (:ready_at, :id)")
         values["ready_at"], values["id"] = cursors.read(cursor)

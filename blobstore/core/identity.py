@@ -2,7 +2,8 @@
 
 A disk that is not mounted leaves an empty folder in its place. Uploads would be acknowledged that vanish under the
 mount later, and every blob that is asked for would be taken for damaged. So the database keeps the identity of the
-first storage that it saw, and no other one is written to, swept, or believed to have lost anything.
+first storage that it saw, and no other one is written to, swept, or believed to have lost anything; also not when the
+disk goes away while the service runs, and another process makes a new store in its place.
 """
 
 from __future__ import annotations
@@ -21,11 +22,9 @@ _KNOWN = text("SELECT identity FROM storages WHERE backend = 'disk'")
 
 
 def confirm(store: Store) -> None:
-    """Raise StorageUnavailable for another storage than the database's; asked once in a process."""
-    if store.confirmed.is_set():
-        return
+    """Raise StorageUnavailable for another storage than the database's, which is asked once in a process."""
     identity = store.storage.identity()
-    if identity is not None:
+    if identity is not None and identity not in store.confirmed:
         with store.database.transaction() as session:
             session.execute(_KNOW, {"identity": identity})
             if session.scalar(_KNOWN) != identity:
@@ -33,7 +32,7 @@ def confirm(store: Store) -> None:
                     "this is not the storage that the database knows: is its disk mounted? "
                     "(if it is the right one, after a restore: `blobstore storage accept`)"
                 )
-    store.confirmed.set()
+        store.confirmed.add(identity)
 
 
 def accept(store: Store) -> str | None:

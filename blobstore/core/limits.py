@@ -9,18 +9,23 @@ from limits.storage import Storage as LimitStorage
 from limits.strategies import FixedWindowRateLimiter
 from sqlalchemy import text
 
-from blobstore.database import Database
+from blobstore.database import Database, Prepared
+from blobstore.errors import TooManyAttempts
 
-_HIT = text("""
-INSERT INTO rate_limits (key, hits, expires_at)
-VALUES (:key, GREATEST(:amount, 0), clock_timestamp() + make_interval(secs => :seconds))
-ON CONFLICT (key) DO UPDATE SET
-    hits = CASE WHEN rate_limits.expires_at <= clock_timestamp() THEN GREATEST(:amount, 0)
-                ELSE GREATEST(rate_limits.hits + :amount, 0) END,
-    expires_at = CASE WHEN rate_limits.expires_at <= clock_timestamp() THEN EXCLUDED.expires_at
-                      ELSE rate_limits.expires_at END
-RETURNING hits
-""")
+_HIT = Prepared(
+    "rate_limit_hit",
+    ("text", "bigint", "double precision"),
+    """
+    INSERT INTO rate_limits (key, hits, expires_at)
+    VALUES ($1, GREATEST($2, 0), clock_timestamp() + make_interval(secs => $3))
+    ON CONFLICT (key) DO UPDATE SET
+        hits = CASE WHEN rate_limits.expires_at <= clock_timestamp() THEN GREATEST($2, 0)
+                    ELSE GREATEST(rate_limits.hits + $2, 0) END,
+        expires_at = CASE WHEN rate_limits.expires_at <= clock_timestamp() THEN EXCLUDED.expires_at
+                          ELSE rate_limits.expires_at END
+    RETURNING hits, extract(epoch FROM expires_at - clock_timestamp())""",
+)
+"""One round trip. A window begins with its first hit, and the row's lock puts all hits in a line."""
 _GET = text("SELECT hits FROM rate_limits WHERE key = :key AND expires_at > clock_timestamp()")
 _EXPIRY = text("SELECT extract(epoch FROM expires_at) FROM rate_limits WHERE key = :key")
 _CLEAR = text("DELETE FROM rate_limits WHERE key = :key")
@@ -41,10 +46,14 @@ class PostgresStorage(LimitStorage):
     def base_exceptions(self) -> type[Exception]:
         return Exception
 
+    def count(self, key: str, seconds: int, amount: int = 1) -> tuple[int, float]:
+        """The hits in the window with these `amount`, and the seconds until it ends."""
+        row = self._database.fetch(_HIT, key, amount, seconds)
+        assert row is not None, "an upsert returns its row"  # noqa: S101
+        return int(row[0]), float(row[1])
+
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        with self._database.transaction() as session:
-            values = {"key": key, "amount": amount, "seconds": expiry}
-            return int(session.execute(_HIT, values).scalar_one())
+        return self.count(key, expiry, amount)[0]
 
     def get(self, key: str) -> int:
         with self._database.transaction() as session:
@@ -76,6 +85,15 @@ class Limiter:
     def hit(self, amount: int, seconds: int, *names: str) -> bool:
         """Count one attempt; False when that is more than `amount` in the window."""
         return self._strategy.hit(_limit(amount, seconds), *names)
+
+    def take(self, what: str, amount: int, seconds: int, *names: str) -> None:
+        """Count one attempt at `what`, in the plural. Raises TooManyAttempts when that is more than `amount`."""
+        if not self.hit(amount, seconds, *names):
+            raise TooManyAttempts(self.retry_after_seconds(amount, seconds, *names), what)
+
+    def count(self, amount: int, seconds: int, *names: str) -> tuple[int, float]:
+        """Count one attempt: how many that makes in the window, and the seconds until it ends."""
+        return self._storage.count(_limit(amount, seconds).key_for(*names), seconds)
 
     def give_back(self, amount: int, seconds: int, *names: str) -> None:
         """Take one attempt back, because it succeeded."""

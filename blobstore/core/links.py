@@ -2,7 +2,8 @@
 
 HMAC-SHA256 over length-prefixed fields; see security.md, "Signed URLs". It is asked in addition to the file's state: a
 file that is gone, expired or whose owner is disabled is not opened whatever the signature says, and the owner's epoch,
-which a change of password raises, makes every link of his void.
+which a change of password raises, makes every link of his void. Who reads a file only because it is public signs no
+more than that: his link ends when the owner takes the file back.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from blobstore.core import banned, events, files
 from blobstore.core.banned import BannedFile
 from blobstore.core.events import About, Action
 from blobstore.core.files import StoredFile
-from blobstore.core.gate import Caller
+from blobstore.core.gate import Caller, owns, reader_id
 from blobstore.core.ring import ring
 from blobstore.core.store import Store
 from blobstore.errors import BadSignature, ContentBanned
@@ -27,6 +28,7 @@ from blobstore.errors import BadSignature, ContentBanned
 LIFE = timedelta(hours=1)
 MAX_LIFE = timedelta(days=7)
 _PURPOSE = b"blobstore signed link 1"
+OWNERS, ANYBODYS = "read", "read while public"
 _EPOCH = text("SELECT epoch FROM users WHERE id = :id")
 
 
@@ -48,7 +50,8 @@ def sign(store: Store, caller: Caller | None, file_id: str, now: datetime | None
     expires_at = (now or datetime.now(UTC)).replace(microsecond=0) + LIFE
     expires = int(expires_at.timestamp())
     secret = ring(store, _PURPOSE)[0]
-    return Link(expires, _key_id(secret), _signature(secret, file, expires, _epoch(store, file))), expires_at
+    action = OWNERS if owns(caller, file) and reader_id(caller) else ANYBODYS
+    return Link(expires, _key_id(secret), _signature(secret, file, action, expires, _epoch(store, file))), expires_at
 
 
 def opened(store: Store, file_id: str, link: Link, now: datetime | None = None) -> StoredFile:
@@ -63,8 +66,9 @@ def opened(store: Store, file_id: str, link: Link, now: datetime | None = None) 
     secrets = [secret for secret in ring(store, _PURPOSE) if _key_id(secret) == link.key_id]
     if file is None or not secrets or not 0 < left <= MAX_LIFE.total_seconds():
         raise BadSignature("this link is not valid, or not any more")
-    expected = _signature(secrets[0], file, link.expires, _epoch(store, file))
-    if not hmac.compare_digest(expected.encode(), link.signature.encode()):
+    epoch, actions = _epoch(store, file), (OWNERS, ANYBODYS) if file.visibility == "public" else (OWNERS,)
+    expected = [_signature(secrets[0], file, action, link.expires, epoch) for action in actions]
+    if not any(hmac.compare_digest(each.encode(), link.signature.encode()) for each in expected):
         raise BadSignature("this link is not valid, or not any more")
     if isinstance(file, BannedFile):
         raise ContentBanned(file.reason)
@@ -76,9 +80,9 @@ def _epoch(store: Store, file: StoredFile | BannedFile) -> int:
         return int(session.execute(_EPOCH, {"id": file.owner_id}).scalar_one())
 
 
-def _signature(secret: bytes, file: StoredFile | BannedFile, expires: int, epoch: int) -> str:
+def _signature(secret: bytes, file: StoredFile | BannedFile, action: str, expires: int, epoch: int) -> str:
     mac = hmac.new(secret, digestmod=sha256)
-    for field in ("1", "read", file.id, file.digest.hex, str(expires), _key_id(secret), str(epoch)):
+    for field in ("1", action, file.id, file.digest.hex, str(expires), _key_id(secret), str(epoch)):
         mac.update(len(field).to_bytes(8, "big") + field.encode())
     return urlsafe_b64encode(mac.digest()).decode().rstrip("=")
 

@@ -9,7 +9,8 @@ import re
 import unicodedata
 from typing import Final
 
-from blobstore.errors import BadName, BadText
+from blobstore.emails import fold
+from blobstore.errors import BadName, BadText, BadUserName
 
 MAX_NAME_BYTES: Final = 255
 MAX_FOLDER_BYTES: Final = 1024
@@ -58,27 +59,27 @@ def parse_folder(text: str) -> str:
     return _join(text[1:].split("/"))
 
 
-def parse_path(text: str) -> tuple[str, str]:
+def parse_path(text: str) -> tuple[str | None, str]:
     r"""(folder, name) of the path in `PUT /upload/<path>`, which has no leading slash.
 
-    A path that is absolute or has the segment `.` or `..` tells no folder: only its last segment counts, and the
-    folder is `/`. Raises BadName, and BadText for lone surrogates.
+    A path of one segment tells no folder, nor does one that is absolute or has the segment `.` or `..`: of that only
+    the last segment counts. Raises BadName, and BadText for lone surrogates.
     """
     check_text(text)
     *parents, last = text.split("/")
     name = parse_name(last)
     if not parents or parents[0] == "" or {".", ".."} & set(parents):
-        return "/", name
+        return None, name
     return _join(parents), name
 
 
 def parse_user_name(text: str) -> str:
-    """A user's name, folded to lower case. Raises BadName."""
-    if not text.isascii() or len(text) > MAX_USER_NAME_LENGTH or not _USER_NAME.fullmatch(text.lower()):
-        raise BadName("a user name has 1 to 64 of a-z and 0-9, with single '.', '_' or '-' between them")
-    name = text.lower()
+    """A user's name, folded to lower case. Raises BadUserName."""
+    name = fold(text)
+    if len(text) > MAX_USER_NAME_LENGTH or not _USER_NAME.fullmatch(name):
+        raise BadUserName("a user name has 1 to 64 of a-z and 0-9, with single '.', '_' or '-' between them")
     if name in RESERVED or _DIGEST.fullmatch(name):
-        raise BadName(f"the user name '{name}' is reserved")
+        raise BadUserName(f"the user name '{name}' is reserved")
     return name
 
 

@@ -79,9 +79,10 @@ def refund(session: Session, owner_id: int, size_bytes: int, *, files: int, last
 def refuse_early(store: Store, caller: Caller, least_bytes: int, most_bytes: int) -> None:
     """Raise QuotaExceeded for a content of so many bytes that cannot fit, before its body is read.
 
-    A size that a content of the caller's has is let through: it may be the same content again, which costs nothing.
+    A size that a content of the caller's has is let through: it may be the same content again, which costs nothing. So
+    is one that may be empty, or is not known: he may use more than a quota that was lowered.
     """
-    if caller.quota_bytes is None or caller.used_bytes + least_bytes <= caller.quota_bytes:
+    if caller.quota_bytes is None or not least_bytes or caller.used_bytes + least_bytes <= caller.quota_bytes:
         return
     row = store.database.fetch(_HOLDS_SIZE, caller.user_id, least_bytes, most_bytes)
     if not (row and row[0]):

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from blobstore.core import quota
+from blobstore.core import degraded, quota
 from blobstore.core.gate import Caller
 from blobstore.core.identity import confirm
 from blobstore.core.sniff import HEAD_BYTES, content_type
 from blobstore.core.store import Store
 from blobstore.digest import Digest
-from blobstore.errors import DigestMismatch, FileTooLarge, StorageFull
+from blobstore.errors import DigestMismatch, FileTooLarge
 from blobstore.offload import offload
 from blobstore.storage import Staged
 
@@ -61,27 +61,31 @@ class Announced:
 def check_room(store: Store, caller: Caller, announced: Announced, *, files: int = 1) -> None:
     """Refuse what cannot be stored, from what was announced alone: before the first byte is read.
 
-    Raises FileTooLarge, QuotaExceeded, StorageFull. `files`: how many the body may hold.
+    Raises FileTooLarge, QuotaExceeded, StorageFull, StorageUnavailable. `files`: how many the body may hold.
     """
     limit = store.settings.max_file_bytes
     if announced.least_bytes > limit * files:
         raise FileTooLarge(limit)
     quota.refuse_early(store, caller, announced.least_bytes, announced.most_bytes)
-    free = store.storage.free_bytes()
-    if free is not None and free - announced.least_bytes < store.settings.free_floor_bytes:
-        raise StorageFull("the server's disk is full; what is stored can still be read and deleted")
+    degraded.refuse(store, announced.least_bytes)
 
 
 def receive(store: Store, caller: Caller, pieces: Iterable[bytes], declared: Digest | None = None) -> Received:
     """Stage a body while it is hashed and counted. Nothing is locked and no connection is held meanwhile.
 
-    Raises FileTooLarge, QuotaExceeded, DigestMismatch, StorageFull, and what `pieces` raises; nothing is left then.
+    Raises FileTooLarge, QuotaExceeded, DigestMismatch, StorageFull, StorageUnavailable, and what `pieces` raises;
+    nothing is left then.
     """
     confirm(store)
+    with degraded.watched(store):
+        return _stage(store, _within_limits(store, caller, pieces), declared)
+
+
+def _stage(store: Store, pieces: Iterable[bytes], declared: Digest | None) -> Received:
     sha256, size, head = hashlib.sha256(), 0, b""
     staged = offload(store.storage.stage)
     try:
-        for piece in _within_limits(store, caller, pieces):
+        for piece in pieces:
             size += len(piece)
             if len(head) < HEAD_BYTES:
                 head += bytes(piece[: HEAD_BYTES - len(head)])

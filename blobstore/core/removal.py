@@ -9,19 +9,19 @@ When it is interrupted, it can be repeated.
 
 from __future__ import annotations
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, exists, select, text
 from sqlalchemy.exc import IntegrityError
 
 from blobstore.core import accounts, events, keys, sessions
 from blobstore.core.accounts import Account
-from blobstore.core.actor import OPERATOR, Actor
+from blobstore.core.actor import OPERATOR, UPKEEP, Actor
 from blobstore.core.admin import set_disabled
 from blobstore.core.delete import Which, remove
 from blobstore.core.events import About, Action
 from blobstore.core.store import Store
 from blobstore.digest import Digest
 from blobstore.errors import NotFound
-from blobstore.models import File, User
+from blobstore.models import ApiKey, File, User
 
 DELETE_BATCH = 500
 
@@ -34,6 +34,19 @@ def remove_account(store: Store, name: str, by: Actor = OPERATOR) -> int:
     while not _drop(store, account, removed, by):
         removed += _remove_files(store, account.id)
     return removed
+
+
+def forget_unverified(store: Store) -> int:
+    """Delete who signed up and has not been let in for BLOBSTORE_UNVERIFIED_DAYS; upkeep calls it. How many."""
+    before = text("created_at < clock_timestamp() - make_interval(days => :days)")
+    has_keys = exists().where(ApiKey.owner_id == User.id)
+    with store.database.transaction() as session:
+        days = {"days": store.settings.unverified_days}
+        stale = delete(User).where(~User.admitted, before, ~has_keys).returning(User.id, User.name)
+        gone = session.execute(stale, days).all()
+        for row in gone:
+            events.note(session, UPKEEP, Action.USER_REMOVED, About(row.id, target=row.name), files=0)
+        return len(gone)
 
 
 def _remove_files(store: Store, owner_id: int) -> int:

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from threading import Event
 
 from blobstore.database import Database
+from blobstore.errors import StorageFull, StorageUnavailable
 from blobstore.settings import Settings
 from blobstore.storage import Storage
+
+
+@dataclass
+class Condition:
+    """Whether this worker may write to the storage. Kept by core/degraded.py."""
+
+    trouble: StorageFull | StorageUnavailable | None = None
+    """Why the store is degraded; None: it is not."""
+    probe_at: float = 0.0
+    """When to probe next, by the monotonic clock."""
+    pause_seconds: float = 0.0
+    """How long to wait after that probe, if it fails."""
 
 
 @dataclass(frozen=True)
@@ -17,5 +29,6 @@ class Store:
     settings: Settings
     database: Database
     storage: Storage
-    confirmed: Event = field(default_factory=Event)
-    """Set by core/identity.py, once the storage is known to be the database's."""
+    condition: Condition = field(default_factory=Condition)
+    confirmed: set[str] = field(default_factory=set)
+    """What core/identity.py has found to be the database's storage."""

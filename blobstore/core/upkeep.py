@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 from sqlalchemy import text
 
-from blobstore.core import bans, blobs, events, limits, sessions
+from blobstore.core import bans, blobs, events, limits, removal, rounds, sessions
 from blobstore.core.delete import Which, remove
 from blobstore.core.identity import confirm
 from blobstore.core.store import Store
@@ -190,7 +190,10 @@ def published(store: Store) -> Iterator[Published]:
 
 
 def verify(store: Store, progress: Progress = silent) -> Iterator[Damage]:
-    """Read and hash every published blob; yield each that is damaged, which is no longer served from then on."""
+    """Read and hash every published blob; yield each that is damaged, which is no longer served from then on.
+
+    Raises StorageUnavailable.
+    """
     confirm(store)
     for blob in published(store):
         found = hash_blob(store, blob.location, progress)
@@ -199,7 +202,12 @@ def verify(store: Store, progress: Progress = silent) -> Iterator[Damage]:
 
 
 def _judge(store: Store, blob: Published, *, whole: bool) -> bool:
-    """Note what was found; True when the blob is damaged and nobody has published it anew meanwhile."""
+    """Note what was found; True when the blob is damaged and nobody has published it anew meanwhile.
+
+    Raises StorageUnavailable when it is the whole storage that went away.
+    """
+    if not whole:
+        confirm(store)
     note = blobs.verified if whole else blobs.damage
     with store.database.transaction() as session:
         return bool(note(session, blob.digest, blob.location, blob.published_at))
@@ -225,13 +233,21 @@ def _hash(reader: BinaryIO, progress: Progress) -> str:
 
 
 def run(store: Store) -> str:
-    """One round of the background upkeep: reap, adopt, sweep. What was done, in a line."""
+    """One round of the background upkeep: reap, adopt, sweep, each noted. What was done, in a line."""
     settings = store.settings
-    reaped = reap(store, timedelta(seconds=settings.reap_grace_seconds))
     grace = timedelta(seconds=settings.sweep_grace_seconds)
-    adopted = adopt(store, grace)
-    swept = sweep(store, grace)
+    with rounds.noted(store, "reap") as reaped:
+        reaped.handled = reap(store, timedelta(seconds=settings.reap_grace_seconds))
+    with rounds.noted(store, "adopt") as adopted:
+        adopted.handled = adopt(store, grace)
+    with rounds.noted(store, "sweep") as tally:
+        swept = sweep(store, grace)
+        tally.handled, tally.handled_bytes = swept.blobs, swept.freed_bytes
     limits.forget_expired(store.database)
     sessions.forget_expired(store)
+    removal.forget_unverified(store)
     events.forget_old(store)
-    return f"reaped {reaped} files, adopted {adopted} blobs, swept {swept.blobs} blobs ({swept.freed_bytes} bytes)"
+    return (
+        f"reaped {reaped.handled} files, adopted {adopted.handled} blobs, "
+        f"swept {swept.blobs} blobs ({swept.freed_bytes} bytes)"
+    )

@@ -14,22 +14,21 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from sqlalchemy import text, update
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from blobstore.core import banned, blobs, events, files, quota
+from blobstore.core import banned, blobs, degraded, events, files, quota
 from blobstore.core.delete import Which, remove
 from blobstore.core.events import About, Action
 from blobstore.core.files import Changes, StoredFile
-from blobstore.core.gate import Caller
+from blobstore.core.gate import Caller, check_folder, reader_id
 from blobstore.core.ids import random_base62
 from blobstore.core.receive import Announced, Received, check_room, receive
 from blobstore.core.store import Store
-from blobstore.database import CommitUnknown, retrying
+from blobstore.database import CommitStalled, CommitUnknown, DatabaseStalled, retrying
 from blobstore.digest import Digest
 from blobstore.errors import BlobstoreError, UploadLost
 from blobstore.failpoints import failpoint
-from blobstore.models import File
 from blobstore.offload import offload
 
 _ASYNCHRONOUS = text("SET LOCAL synchronous_commit = off")
@@ -65,6 +64,7 @@ def upload(
     The body is not read at all when it is refused, or when its `declared` digest is the caller's already.
     Raises what check_room, receive and keep raise.
     """
+    check_folder(caller, given.get("folder", caller.folder))
     if declared:
         banned.refuse(store, declared)
         if outcome := instant(store, caller, declared, given):
@@ -78,13 +78,16 @@ def keep(store: Store, caller: Caller, received: Received, given: Changes) -> Ou
     """Make a received body a file of the caller: reserve, publish, record.
 
     `given` is what the client said of the file; without a name it is the digest. The same content under the same name
-    again is that file, with `given` applied. Raises QuotaExceeded, ContentBanned, and Unavailable when nothing was
-    acknowledged.
+    again is that file, with `given` applied. Raises QuotaExceeded, ContentBanned, OutsideFolder, InsufficientScope when
+    `given` would change a file for somebody who may only add, and Unavailable when nothing was acknowledged.
     """
+    check_folder(caller, given.get("folder", caller.folder))
     upload = _Upload(store, caller, received, given)
     try:
         twin = upload.reserve()
         return Outcome(twin, created=False) if twin else upload.finish()
+    except CommitStalled:
+        raise
     except CommitUnknown:
         return upload.resolve()
 
@@ -104,10 +107,10 @@ def instant(store: Store, caller: Caller, digest: Digest, given: Changes) -> Out
             return Outcome(twin, created=False)
         file_id = random_base62(store.settings.short_id_length)
         blobs.claim(session, caller.user_id, digest)
-        _insert(session, store, caller.user_id, digest, file_id, given)
+        _insert(session, store, caller, digest, file_id, given)
         quota.charge(session, caller.user_id, blob.size_bytes, new=False)
         _make_ready(session, caller.user_id, digest, file_id)
-        return Outcome(_stored(session, store, caller, digest, file_id, _place(digest, given)), created=True)
+        return Outcome(_stored(session, store, caller, digest, file_id, _place(caller, digest, given)), created=True)
 
 
 def is_held(store: Store, caller: Caller, digest: Digest) -> bool:
@@ -122,8 +125,7 @@ class _Upload:
 
     def __init__(self, store: Store, caller: Caller, received: Received, given: Changes) -> None:
         self.store, self.caller, self.received, self.given = store, caller, received, given
-        self.owner_id = caller.user_id
-        self.digest = received.digest
+        self.owner_id, self.digest = caller.user_id, received.digest
         self.file_id = random_base62(store.settings.short_id_length)
 
     @retrying
@@ -136,7 +138,7 @@ class _Upload:
             if twin:
                 return twin
             new = blobs.claim(session, self.owner_id, self.digest)
-            _insert(session, self.store, self.owner_id, self.digest, self.file_id, self.given)
+            _insert(session, self.store, self.caller, self.digest, self.file_id, self.given)
             quota.charge(session, self.owner_id, self.received.size_bytes, new=new)
             session.execute(_ASYNCHRONOUS)  # nothing is acknowledged here
         return None
@@ -145,10 +147,12 @@ class _Upload:
         """Publish and record. After a failure that is no crash our own row goes by the ordinary delete."""
         try:
             failpoint("reserved")
-            location = offload(self.received.staged.publish, self.digest)
+            with degraded.watched(self.store):
+                location = offload(self.received.staged.publish, self.digest)
             failpoint("before_record")
             outcome = self.record(location)
-        except CommitUnknown:
+        except (CommitUnknown, DatabaseStalled):
+            # Our row is the reaper's: the client has waited long enough.
             raise
         except BaseException:
             with suppress(BlobstoreError):
@@ -166,7 +170,7 @@ class _Upload:
             blob = blobs.lock(session, self.digest)
             if blob is None:
                 raise UploadLost("the upload was given up meanwhile; send it again")
-            name, folder = _place(self.digest, self.given)
+            name, folder = _place(self.caller, self.digest, self.given)
             twin = files.find_twin(session, self.owner_id, self.digest, name=name, folder=folder, but=self.file_id)
             if twin and not twin.expired:
                 self._drop_for(session, twin.id)
@@ -188,8 +192,7 @@ class _Upload:
             raise UploadLost("the upload was given up meanwhile; send it again")
         last = blobs.release(session, self.owner_id, self.digest, files=1, of=held)
         quota.refund(session, self.owner_id, self.received.size_bytes, files=1, last=last)
-        if self.given:
-            session.execute(update(File).where(File.id == twin_id).values(**self.given))
+        files.apply(session, self.caller, files.live(session, twin_id), self.given)
 
     def resolve(self) -> Outcome:
         """After a COMMIT of unknown outcome: look on a new connection, behind the lock, which waits for a COMMIT that
@@ -205,34 +208,39 @@ class _Upload:
 
 
 def _held(session: Session, caller: Caller, digest: Digest) -> blobs.Locked | None:
-    """The blob, locked, if it is whole and the caller has a live file of it; other protocols' folders do not count."""
+    """The blob, locked, if it is whole and the caller may read a live file of his with it.
+
+    Else whoever knows a digest would get the bytes, under a name that is his. Other protocols' folders do not count.
+    """
+    if reader_id(caller) is None:
+        return None
     blob = blobs.lock(session, digest)
     if blob is None or not blob.whole:
         return None
-    file = files.find_twin(session, caller.user_id, digest, name=None, folder=None)
+    file = files.find_twin(session, caller.user_id, digest, name=None, folder=None, below=caller.folder)
     return None if file is None or file.expired else blob
 
 
-def _place(digest: Digest, given: Changes) -> tuple[str, str]:
-    return given.get("name", digest.hex), given.get("folder", "/")
+def _place(caller: Caller, digest: Digest, given: Changes) -> tuple[str, str]:
+    return given.get("name", digest.hex), given.get("folder", caller.folder)
 
 
 def _existing(session: Session, store: Store, caller: Caller, digest: Digest, given: Changes) -> StoredFile | None:
     """The caller's file that this upload repeats, with what was given applied. An expired one may stand beside it."""
     name = given.get("name")
-    folder = given.get("folder", "/" if name else None)
-    twin = files.find_twin(session, caller.user_id, digest, name=name, folder=folder)
+    folder = given.get("folder", caller.folder if name else None)
+    twin = files.find_twin(session, caller.user_id, digest, name=name, folder=folder, below=caller.folder)
     if twin is None or twin.expired:
         return None
     if given:
-        files.apply(session, files.live(session, twin.id), given)
+        files.apply(session, caller, files.live(session, twin.id), given)
     return _stored(session, store, caller, digest, twin.id, (twin.name, twin.folder))
 
 
-def _insert(session: Session, store: Store, owner_id: int, digest: Digest, file_id: str, given: Changes) -> None:
-    name, folder = _place(digest, given)
+def _insert(session: Session, store: Store, caller: Caller, digest: Digest, file_id: str, given: Changes) -> None:
+    name, folder = _place(caller, digest, given)
     values = {"visibility": store.settings.default_visibility, "expires_at": None, "tags": [], **given}
-    values |= {"id": file_id, "owner": owner_id, "digest": digest.hex, "name": name, "folder": folder}
+    values |= {"id": file_id, "owner": caller.user_id, "digest": digest.hex, "name": name, "folder": folder}
     session.execute(_INSERT, values)
 
 

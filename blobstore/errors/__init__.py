@@ -2,21 +2,22 @@
 
     BlobstoreError
     ├── Invalid                  what the caller sent is not well-formed, or not allowed
-    │   ├── BadDigest  BadName  BadText  BadEncoding  BadExpires  BadOption  BadCursor  BadHost  UnknownField
-    │   ├── BadJson  BadBase64  BadMultipart  MissingFile  TooManyFiles  IncompleteBody  BadChunk
+    │   ├── BadDigest  BadName  BadUserName  BadText  BadEncoding  BadExpires  BadOption  BadCursor  BadHost
+    │   ├── UnknownField  BadJson  BadBase64  BadMultipart  MissingFile  TooManyFiles  IncompleteBody  BadChunk
     │   ├── LengthRequired  UnsupportedTransferCoding
     │   └── UnsupportedMediaType  UnsupportedContentEncoding
     ├── Unauthenticated          no credentials, or credentials that do not verify
     ├── Forbidden                known, but not allowed
-    │   └── InsufficientScope  CrossSite  BadSignature  PasswordRequired
+    │   ├── InsufficientScope  OutsideFolder  CrossSite  BadSignature  PasswordRequired
+    │   └── RegistrationClosed  EmailNotAllowed  EmailUnverified  MailDisabled
     ├── NotFound                 not there, or not the caller's to see
     ├── ContentBanned            an admin has banned the content: nobody gets it, and nobody may bring it
     ├── Conflict
     │   ├── DigestMismatch
-    │   └── AlreadyExists  LastAdmin
+    │   └── AlreadyExists  AlreadyRotated  LastAdmin
     ├── LimitExceeded            the caller's own limit
     │   ├── FileTooLarge  QuotaExceeded  BodyTooLarge  FormTooLarge
-    │   └── TooManyAttempts  TooManyBodies  TooSlow
+    │   └── TooManyAttempts  TooManyRequests  TooManyBodies  TooSlow
     └── Unavailable              our side; a retry is safe
         ├── Busy  DatabaseUnavailable  StorageUnavailable  ContentDamaged  UploadLost
         └── StorageFull
@@ -40,6 +41,7 @@ from blobstore.errors.invalid import (
     BadName,
     BadOption,
     BadText,
+    BadUserName,
     IncompleteBody,
     Invalid,
     LengthRequired,
@@ -52,23 +54,30 @@ from blobstore.errors.invalid import (
 )
 from blobstore.errors.refused import (
     AlreadyExists,
+    AlreadyRotated,
     BadSignature,
     BodyTooLarge,
     Conflict,
     ContentBanned,
     CrossSite,
     DigestMismatch,
+    EmailNotAllowed,
+    EmailUnverified,
     FileTooLarge,
     Forbidden,
     FormTooLarge,
     InsufficientScope,
     LastAdmin,
     LimitExceeded,
+    MailDisabled,
     NotFound,
+    OutsideFolder,
     PasswordRequired,
     QuotaExceeded,
+    RegistrationClosed,
     TooManyAttempts,
     TooManyBodies,
+    TooManyRequests,
     TooSlow,
     Unauthenticated,
 )
@@ -85,6 +94,7 @@ from blobstore.errors.trouble import (
 
 __all__ = [
     "AlreadyExists",
+    "AlreadyRotated",
     "BadBase64",
     "BadChunk",
     "BadCursor",
@@ -98,6 +108,7 @@ __all__ = [
     "BadOption",
     "BadSignature",
     "BadText",
+    "BadUserName",
     "BlobMissing",
     "BlobstoreError",
     "BodyTooLarge",
@@ -108,6 +119,8 @@ __all__ = [
     "CrossSite",
     "DatabaseUnavailable",
     "DigestMismatch",
+    "EmailNotAllowed",
+    "EmailUnverified",
     "FileTooLarge",
     "Forbidden",
     "FormTooLarge",
@@ -117,15 +130,19 @@ __all__ = [
     "LastAdmin",
     "LengthRequired",
     "LimitExceeded",
+    "MailDisabled",
     "MissingFile",
     "NotFound",
+    "OutsideFolder",
     "PasswordRequired",
     "QuotaExceeded",
+    "RegistrationClosed",
     "StorageFull",
     "StorageUnavailable",
     "TooManyAttempts",
     "TooManyBodies",
     "TooManyFiles",
+    "TooManyRequests",
     "TooSlow",
     "Unauthenticated",
     "Unavailable",

@@ -23,6 +23,12 @@ class BadName(Invalid):
     code = "bad_name"
 
 
+class BadUserName(Invalid):
+    """Not a user's name under the rule of core/names.py, or one that is reserved."""
+
+    code = "bad_user_name"
+
+
 class BadText(Invalid):
     """A NUL or a lone surrogate, which no text column can hold."""
 

@@ -37,15 +37,50 @@ class PasswordRequired(Forbidden):
     code = "password_required"
 
 
+class RegistrationClosed(Forbidden):
+    """Nobody signs up here: an admin makes the users."""
+
+    code = "registration_closed"
+
+
+class EmailNotAllowed(Forbidden):
+    """The address is not among those that may have an account here."""
+
+    code = "email_not_allowed"
+
+
+class EmailUnverified(Forbidden):
+    """The password is right, and the account waits for its e-mail to be verified."""
+
+    code = "email_unverified"
+
+
+class MailDisabled(Forbidden):
+    """This service sends no mail; an admin hands out tickets."""
+
+    code = "mail_disabled"
+
+
 class InsufficientScope(Forbidden):
-    """The API key lacks `scope`."""
+    """The credentials lack `scope`: an API key's own, or the role of its user."""
 
     code = "insufficient_scope"
     members = ("scope",)
 
-    def __init__(self, scope: str) -> None:
-        super().__init__(f"this API key lacks the scope '{scope}'")
+    def __init__(self, scope: str, detail: str = "") -> None:
+        super().__init__(detail or f"these credentials lack the scope '{scope}'")
         self.scope = scope
+
+
+class OutsideFolder(Forbidden):
+    """The API key is for `folder` and what is below it, and this is not."""
+
+    code = "outside_folder"
+    members = ("folder",)
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(f"this API key is only for the files in the folder {folder} and below it")
+        self.folder = folder
 
 
 class NotFound(BlobstoreError):
@@ -86,6 +121,12 @@ class AlreadyExists(Conflict):
     """A name that must be unique is taken."""
 
     code = "already_exists"
+
+
+class AlreadyRotated(Conflict):
+    """Another API key has taken the place of this one."""
+
+    code = "already_rotated"
 
 
 class LastAdmin(Conflict):
@@ -140,13 +181,24 @@ class FormTooLarge(LimitExceeded):
 
 
 class TooManyAttempts(LimitExceeded):
-    """Too many failed logins; `retry_after_seconds` says when the window ends."""
+    """Too many of `what` from one address; `retry_after_seconds` says when the window ends."""
 
     code = "too_many_attempts"
     members = ("retry_after_seconds",)
 
+    def __init__(self, retry_after_seconds: int, what: str = "failed logins") -> None:
+        super().__init__(f"too many {what}; try again in {retry_after_seconds} seconds")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class TooManyRequests(LimitExceeded):
+    """More requests than the caller may make in the window that ends in `retry_after_seconds`."""
+
+    code = "too_many_requests"
+    members = ("retry_after_seconds",)
+
     def __init__(self, retry_after_seconds: int) -> None:
-        super().__init__(f"too many failed logins; try again in {retry_after_seconds} seconds")
+        super().__init__(f"too many requests; try again in {retry_after_seconds} seconds")
         self.retry_after_seconds = retry_after_seconds
 
 

@@ -54,3 +54,4 @@ class BlobMissing(BlobstoreError):
     """The storage has no bytes at a location. Never reaches a client: the readers turn it into damage or not found."""
 
     code = "content_damaged"
+    retry_after_seconds = ContentDamaged.retry_after_seconds

@@ -6,14 +6,15 @@ Promises, tested by their numbers:
  2. `publish` is atomic: at every instant a location has no bytes or all of them.
  3. `publish` is durable when it returns: a power cut loses nothing of it.
  4. Publishing over bytes that are already there replaces them atomically, so that a re-upload heals.
- 5. `open` of an absent blob raises BlobMissing before the first byte.
+ 5. `open` of an absent blob, or of one of another size than is said, raises BlobMissing before the first byte.
  6. `delete` of an absent blob succeeds.
  7. `discard` may be called at any time, any number of times.
  8. Every call is safe from many greenlets, threads and processes.
  9. A reader that started keeps all its bytes although the blob is deleted meanwhile.
+10. `probe` fails where an upload would, and leaves nothing.
 
-Every call may raise StorageUnavailable; `stage`, `write` and `publish` also StorageFull. A `publish` that raised has
-promised nothing: what was there before is still there, or all of the new bytes are, perhaps not durably.
+Every call may raise StorageUnavailable; `stage`, `write`, `publish` and `probe` also StorageFull. A `publish` that
+raised has promised nothing: what was there before is still there, or all of the new bytes are, perhaps not durably.
 The calls block: a worker makes them through `offload`.
 """
 
@@ -63,8 +64,8 @@ class Storage(Protocol):
     def stage(self) -> Staged:
         """Begin bytes on their way in. Raises StorageFull, StorageUnavailable."""
 
-    def open(self, location: str, start: int = 0) -> BinaryIO:
-        """A reader at byte `start`, nothing at or past the end. Raises BlobMissing when nothing is there.
+    def open(self, location: str, start: int = 0, size_bytes: int | None = None) -> BinaryIO:
+        """A reader at byte `start`, nothing at or past the end. Raises BlobMissing when nothing of that size is there.
 
         Every location that this storage did not make is a ValueError, here and below.
         """
@@ -86,6 +87,9 @@ class Storage(Protocol):
 
     def free_bytes(self) -> int | None:
         """Space left for uploads, None when it has no bound that can be asked."""
+
+    def probe(self) -> None:
+        """Write something small, make it durable and remove it. Raises StorageFull, StorageUnavailable."""
 
     def identity(self) -> str | None:
         """A text that no other storage has, kept with the bytes; None when this one cannot be taken for another."""

@@ -27,7 +27,7 @@ from uuid import uuid4
 
 from blobstore.digest import Digest
 from blobstore.errors import BlobMissing
-from blobstore.storage.staging import DiskStaged, open_folder, trouble
+from blobstore.storage.staging import DiskStaged, open_folder, probe, trouble
 
 SHARDS = tuple(f"{number:02x}" for number in range(256))
 IDENTITY = "identity"
@@ -48,9 +48,11 @@ class Disk:
         self.root = root
         self._root = str(root)
         self._tmp = str(root / "tmp")
+        self._half_prepared = False
 
     def prepare(self) -> None:
         """Make the folders and locks, durably; what is there already stays as it is. Raises StorageUnavailable."""
+        self._half_prepared = True
         with trouble():
             for folder in reversed((self.root, *self.root.parents)):
                 if _make_folder(folder, 0o750):
@@ -62,6 +64,7 @@ class Disk:
                 os.close(os.open(self._lock(shard), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
             self._identify()
             _sync_folder(self.root)
+        self._half_prepared = False
 
     @cached_property
     def nameless(self) -> bool:
@@ -87,11 +90,11 @@ class Disk:
                 name = path
             return DiskStaged(self, os.open(path, flags | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), name)
 
-    def open(self, location: str, start: int = 0) -> BinaryIO:
-        """An unbuffered reader at byte `start`. Raises BlobMissing where no regular file is, StorageUnavailable."""
+    def open(self, location: str, start: int = 0, size_bytes: int | None = None) -> BinaryIO:
+        """An unbuffered reader at byte `start`. Raises BlobMissing where no such file is, StorageUnavailable."""
         path = self._path(location)
         with trouble():
-            reader = self._open_regular(path)
+            reader = self._open_regular(path, size_bytes)
             if start:
                 reader.seek(start)
             return reader
@@ -134,14 +137,22 @@ class Disk:
 
     def free_bytes(self) -> int:
         """Space left for users who are not root. Raises StorageUnavailable."""
+        self._make_up()
         with trouble():
             found = os.statvfs(self._root)
         return found.f_bavail * found.f_frsize
 
+    def probe(self) -> None:
+        """Write, sync and remove a file in the staging folder. Raises StorageFull, StorageUnavailable."""
+        with trouble():
+            probe(self._tmp)
+
     def identity(self) -> str:
         """What the folder was called when it was made. Raises StorageUnavailable."""
+        self._make_up()
         with trouble():
-            return (self.root / IDENTITY).read_text(encoding="ascii").strip()
+            with FileIO(os.open(f"{self._root}/{IDENTITY}", _READ)) as file:
+                return file.readall().decode("ascii", "replace").strip()
 
     def discard_abandoned(self, older_than: timedelta) -> int:
         """Remove staged bytes and temporary names whose writer died, last written longer ago; return how many."""
@@ -168,13 +179,21 @@ class Disk:
                 yield
             finally:
                 # Closing is not enough: a child forked meanwhile would keep the lock until it ends or execs.
-                fcntl.flock(fd, fcntl.LOCK_UN)
+                with suppress(OSError):
+                    fcntl.flock(fd, fcntl.LOCK_UN)
         finally:
-            os.close(fd)
+            # What was done under the lock is done, whatever giving it back says.
+            with suppress(OSError):
+                os.close(fd)
 
     def shard_folder(self, digest: Digest) -> str:
         """The path of the folder that holds this digest's blob."""
         return f"{self._root}/{digest.hex[:2]}"
+
+    def _make_up(self) -> None:
+        """Prepare now if that failed: in what everybody asks first who wants to write."""
+        if self._half_prepared:
+            self.prepare()
 
     def _identify(self) -> None:
         """Give a new folder its identity, whole or not at all; of several processes one is the first."""
@@ -199,7 +218,7 @@ class Disk:
             raise ValueError("not a location on this disk")
         return f"{self._root}/{match[1]}"
 
-    def _open_regular(self, path: str) -> FileIO:
+    def _open_regular(self, path: str, size_bytes: int | None) -> FileIO:
         try:
             fd = os.open(path, _READ)
         except OSError as error:
@@ -207,10 +226,11 @@ class Disk:
                 raise
             self._check_shard(path)
             raise BlobMissing("nothing is there") from error
-        if stat.S_ISREG(os.fstat(fd).st_mode):
+        found = os.fstat(fd)
+        if stat.S_ISREG(found.st_mode) and size_bytes in (None, found.st_size):
             return FileIO(fd)
         os.close(fd)
-        raise BlobMissing("no regular file is there")
+        raise BlobMissing("no regular file of that size is there")
 
     def _check_shard(self, path: str) -> None:
         os.stat(path[:-65])  # noqa: PTH116 -- a checked text, not worth a Path

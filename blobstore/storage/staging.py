@@ -20,6 +20,7 @@ from blobstore.digest import Digest
 from blobstore.errors import StorageFull, StorageUnavailable
 from blobstore.failpoints import failpoint
 
+PROBE_BYTES = 64 << 10
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -166,6 +167,22 @@ def open_folder(path: str) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+def probe(folder: str) -> None:
+    """Put a file into the folder, durably, and remove it. Raises OSError. A kill leaves it for `discard_abandoned`."""
+    name = uuid4().hex
+    with open_folder(folder) as place:
+        fd = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=place)
+        try:
+            if os.write(fd, bytes(PROBE_BYTES)) < PROBE_BYTES:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            failpoint("probing")
+            os.fsync(fd)
+            os.fsync(place)
+        finally:
+            os.close(fd)
+            os.unlink(name, dir_fd=place)
 
 
 @contextmanager

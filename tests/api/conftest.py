@@ -12,7 +12,7 @@ from blobstore.core import accounts
 from blobstore.core.store import Store
 from blobstore.environment import load
 from blobstore.settings import Settings
-from tests.conftest import PASSWORD, SECRET_KEY, signed_in
+from tests.conftest import PASSWORD, PATIENT, SECRET_KEY, signed_in
 
 
 @pytest.fixture(scope="session")
@@ -33,10 +33,16 @@ def settings(database_url: str, data: Path, given: dict[str, str]) -> Settings:
     for blob in data.glob("store/??/*"):
         blob.unlink()
     fixed = {"DATABASE_URL": database_url, "BLOBSTORE_DATA": str(data), "SECRET_KEY": SECRET_KEY}
-    return load({**fixed, **given}, None)
+    return load({**fixed, **PATIENT, **given}, None)
 
 
 @pytest.fixture
 def other(app: Flask, store: Store) -> FlaskClient:
     """A client that sends the Basic credentials of a second user, `other`, who has no limit."""
     return signed_in(app, accounts.add(store, "other", PASSWORD).name)
+
+
+@pytest.fixture
+def chief(app: Flask, store: Store) -> FlaskClient:
+    """A client of an admin."""
+    return signed_in(app, accounts.add(store, "chief", PASSWORD, admin=True).name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,7 @@ from typing import Any
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from blobstore.core import accounts, bans, keys, sessions, tickets, upload
+from blobstore.core import accounts, bans, keys, new_email, sessions, tickets, upload
 from blobstore.core.accounts import Account
 from blobstore.core.actor import OPERATOR
 from blobstore.core.credentials import Credentials
@@ -24,11 +25,13 @@ from tests.api.test_auth import basic, bearer
 from tests.api.wire import sha256
 from tests.conftest import PASSWORD
 
-CALLERS = ("nobody", "other", "owner", "token", "admin", "reader", "writer", "expired", "ended")
+CALLERS = ("nobody", "other", "owner", "token", "admin", "reader", "writer", "expired", "ended", "elsewhere")
 """Without credentials; another user; the owner by password and by login token; an admin; the owner's keys that only
-read, only write, have expired; the token of his that has ended. Users without another word come by password."""
-STRANGERS = ("nobody", "other", "admin", "expired", "ended")
+read, only write, have expired; the token of his that has ended; his key for another folder, with every scope there is
+for files. Users without another word come by password."""
+STRANGERS = ("nobody", "other", "admin", "expired", "ended", "elsewhere")
 MARK = "only-mine-7f0c1de2"
+FILES = (Scope.READ, Scope.WRITE, Scope.DELETE)
 SECRET, NAME = f"{MARK}, these bytes".encode(), f"{MARK}.txt"
 BANNED = "b" * 64
 LETTERS = {401: "A", 403: "F", 404: "N"}
@@ -90,6 +93,7 @@ class World:
             "writer": bearer(keys.issue(self.store, owner.id, "writer", [Scope.WRITE])[1]),
             "expired": bearer(keys.issue(self.store, owner.id, "expired", ALL_SCOPES, expires_at=past)[1]),
             "ended": bearer(ended),
+            "elsewhere": bearer(keys.issue(self.store, owner.id, "elsewhere", FILES, folder="/elsewhere")[1]),
         }
 
     def _in_person(self) -> Caller:
@@ -111,6 +115,12 @@ class World:
     def ticket(self) -> str:
         """A ticket of somebody who has nothing to lose."""
         return tickets.issue(self.store, "victim")[0]
+
+    def email_ticket(self) -> str:
+        """A ticket of the same one, for an e-mail that he gave a moment ago."""
+        address = f"{secrets.token_hex(4)}@files.example"
+        new_email.set_email(self.store, "victim", address, OPERATOR)
+        return tickets.issue(self.store, "victim", tickets.Purpose.EMAIL)[0]
 
     def ask(
         self, caller: str, route: Route, more: Mapping[str, str] = MappingProxyType({}), *, absent: bool = False

@@ -13,9 +13,9 @@ from blobstore.core.accounts import Account
 from blobstore.core.store import Store
 from blobstore.errors import BadSignature
 from tests.api.wire import problem, stored
-from tests.conftest import PASSWORD, signed_in
+from tests.conftest import NEW_PASSWORD, PASSWORD, signed_in
 
-USERS, RESET = "/api/v1/admin/users", "/api/v1/auth/password/reset"
+USERS, RESET = "/api/v1/admin/users", "/api/v1/auth/password/reset/confirm"
 
 
 @pytest.fixture
@@ -31,8 +31,8 @@ def test_an_admin_makes_and_changes_users(admin: FlaskClient, app: Flask) -> Non
     made = admin.post(USERS, json=wanted)
     assert made.status_code == 201
     assert made.get_json() == {
-        "name": "ann", "email": "ann@example.org", "role": "user", "disabled": False, "quota": 1000, "used": 0,
-        "files": 0, "created_at": made.get_json()["created_at"],
+        "name": "ann", "email": "ann@example.org", "verified": True, "role": "user", "admitted": True,
+        "disabled": False, "quota": 1000, "used": 0, "files": 0, "created_at": made.get_json()["created_at"],
     }  # fmt: skip
     ann = signed_in(app, "ann")
     stored(ann, b"x" * 10)
@@ -61,7 +61,7 @@ def test_a_new_user_has_the_default_quota(admin: FlaskClient, store: Store) -> N
 @pytest.mark.parametrize(
     ("change", "status", "code"),
     [
-        ({"name": "admin"}, 400, "bad_name"),
+        ({"name": "admin"}, 422, "bad_user_name"),
         ({"password": "short"}, 400, "bad_option"),
         ({"email": "nowhere"}, 400, "bad_option"),
         ({"quota": -1}, 400, "bad_option"),
@@ -135,16 +135,16 @@ def test_a_ticket_sets_a_password_once(
     ticket = admin.post(f"{USERS}/me/ticket").get_json()["ticket"]
     assert client.get("/api/v1/me").status_code == 200
     problem(anybody.post(RESET, json={"ticket": ticket, "new": "short"}), 400, "bad_option")
-    assert anybody.post(RESET, json={"ticket": ticket, "new": "a new password"}).status_code == 204
+    assert anybody.post(RESET, json={"ticket": ticket, "new": NEW_PASSWORD}).status_code == 204
     problem(client.get("/api/v1/me"), 401, "invalid_credentials")
-    assert signed_in(app, "me", "a new password").get("/api/v1/me").status_code == 200
+    assert signed_in(app, "me", NEW_PASSWORD).get("/api/v1/me").status_code == 200
     problem(anybody.post(RESET, json={"ticket": ticket, "new": "yet another one"}), 403, "bad_signature")
 
 
 @pytest.mark.parametrize("ticket", ["", "1", "1.2.3", "0.9999999999." + "A" * 43, "é", "1." * 500], ids=ascii)
 def test_what_is_no_ticket_is_refused(anybody: FlaskClient, ticket: str) -> None:
     """A guess would be a 500, or a password."""
-    problem(anybody.post(RESET, json={"ticket": ticket, "new": "a new password"}), 403, "bad_signature")
+    problem(anybody.post(RESET, json={"ticket": ticket, "new": NEW_PASSWORD}), 403, "bad_signature")
 
 
 def test_a_ticket_ends_and_is_of_one_user(store: Store, user: Account) -> None:
@@ -152,13 +152,13 @@ def test_a_ticket_ends_and_is_of_one_user(store: Store, user: Account) -> None:
     accounts.add(store, "you", PASSWORD)
     ticket, ends_at = tickets.issue(store, "me")
     with pytest.raises(BadSignature):
-        tickets.redeem(store, ticket, "a new password", ends_at)
+        tickets.redeem_password(store, ticket, NEW_PASSWORD, ends_at)
     with pytest.raises(BadSignature):
-        tickets.redeem(store, str(user.id + 1) + ticket[len(str(user.id)) :], "a new password")
-    late, _ = tickets.issue(store, "me", datetime.now(UTC) + timedelta(days=30))
+        tickets.redeem_password(store, str(user.id + 1) + ticket[len(str(user.id)) :], NEW_PASSWORD)
+    late, _ = tickets.issue(store, "me", now=datetime.now(UTC) + timedelta(days=30))
     with pytest.raises(BadSignature):
-        tickets.redeem(store, late, "a new password")
-    tickets.redeem(store, ticket, "a new password")
+        tickets.redeem_password(store, late, NEW_PASSWORD)
+    tickets.redeem_password(store, ticket, NEW_PASSWORD)
 
 
 def test_a_user_removes_himself(client: FlaskClient, anybody: FlaskClient, admin: FlaskClient) -> None:

@@ -17,11 +17,18 @@ from blobstore.core.gate import ALL_SCOPES, Scope
 from blobstore.core.keys import issue, make
 from blobstore.core.store import Store
 from tests.api.wire import problem, stored
-from tests.conftest import PASSWORD, signed_in
+from tests.conftest import NEW_PASSWORD, PASSWORD, signed_in
 
-OPEN = {"docs", "health"}
-"""Blueprints that never ask who is there."""
-LOGGED_OUT = {("POST", "/api/v1/auth/login"), ("POST", "/api/v1/auth/password/reset")}
+OPEN = {"docs", "health", "metrics", "pages"}
+"""Blueprints that never ask who is there; `metrics` has a token of its own."""
+LOGGED_OUT = {
+    ("POST", "/api/v1/auth/login"),
+    ("POST", "/api/v1/auth/signup"),
+    ("POST", "/api/v1/auth/email/verify"),
+    ("POST", "/api/v1/auth/email/resend"),
+    ("POST", "/api/v1/auth/password/reset"),
+    ("POST", "/api/v1/auth/password/reset/confirm"),
+}
 """Routes that bring a proof of their own in the body."""
 READERS = {("GET", "/<digest:digest>"), ("GET", "/s/<id:file_id>"), ("GET", "/api/v1/files/<id:file_id>/download")}
 """Routes that need no login."""
@@ -40,8 +47,10 @@ SCOPES = {
     ("GET", "/api/v1/keys"): "read",
     ("POST", "/api/v1/keys"): "write",
     ("DELETE", "/api/v1/keys/<id:key_id>"): "write",
+    ("POST", "/api/v1/keys/<id:key_id>/rotate"): "write",
     ("GET", "/api/v1/me"): "read",
     ("GET", "/api/v1/me/quota"): "read",
+    ("PATCH", "/api/v1/me"): "write",
     ("DELETE", "/api/v1/me"): "delete",
     ("POST", "/api/v1/auth/password"): "write",
     ("POST", "/api/v1/auth/logout"): "read",
@@ -64,8 +73,10 @@ SCOPES = {
 """The scope that each of the others needs."""
 NOT_BY_KEY = {
     ("GET", "/api/v1/auth/sessions"),
+    ("GET", "/api/v1/me/activity"),
     ("DELETE", "/api/v1/auth/sessions/<id:session_id>"),
     ("DELETE", "/api/v1/keys/<id:key_id>"),
+    ("POST", "/api/v1/keys/<id:key_id>/rotate"),
 }
 """Those that an API key may not ask, whatever its scopes."""
 FILLED = {"digest": "0" * 64, "banned": "0" * 64, "_ext": "png"}
@@ -171,10 +182,10 @@ def test_malformed_credentials(anybody: FlaskClient, user: Account, store: Store
         "Basic " + b64encode(b":").decode(),
         "Basic " + b64encode(b"me:").decode(),
         "Basic " + b64encode(b"\xff:\xff").decode(),
-        "Basic " + b64encode(b"me\x00x:password1").decode(),
+        "Basic " + b64encode(f"me\0x:{PASSWORD}".encode()).decode(),
         "Basic " + b64encode(b"me\x00x:" + good.encode()).decode(),
         "Basic " + b64encode(b"me:" + b"x" * 1025).decode(),
-        "Basic " + b64encode(b"x" * 255 + b":password1").decode(),
+        "Basic " + b64encode(f"{'x' * 255}:{PASSWORD}".encode()).decode(),
         "Basic " + b64encode(b"other:" + good.encode()).decode(),
         "Basic " + b64encode(b"nobody:" + good.encode()).decode(),
         "Bearer",
@@ -225,14 +236,14 @@ def test_argon2_runs_once(anybody: FlaskClient, user: Account, store: Store, run
         assert anybody.get("/api/v1/me", headers=basic("me", PASSWORD)).status_code == 200
         assert anybody.get("/api/v1/me", headers=basic("me", "wrong")).status_code == 401
     assert sorted(runs) == sorted([PASSWORD, "wrong"])
-    new_password.set_password(store, "me", "new password")
+    new_password.set_password(store, "me", NEW_PASSWORD)
     assert anybody.get("/api/v1/me", headers=basic("me", PASSWORD)).status_code == 401
-    assert anybody.get("/api/v1/me", headers=basic("me", "new password")).status_code == 200
+    assert anybody.get("/api/v1/me", headers=basic("me", NEW_PASSWORD)).status_code == 200
     admin.set_disabled(store, "me", disabled=True)
-    assert anybody.get("/api/v1/me", headers=basic("me", "new password")).status_code == 401
+    assert anybody.get("/api/v1/me", headers=basic("me", NEW_PASSWORD)).status_code == 401
     admin.set_disabled(store, "me", disabled=False)
-    assert anybody.get("/api/v1/me", headers=basic("me", "new password")).status_code == 200
-    assert runs[2:] == [PASSWORD, "new password"]
+    assert anybody.get("/api/v1/me", headers=basic("me", NEW_PASSWORD)).status_code == 200
+    assert runs[2:] == [PASSWORD, NEW_PASSWORD]
 
 
 def test_the_limit_of_failures(anybody: FlaskClient, user: Account, store: Store, runs: list[str]) -> None:
@@ -250,9 +261,9 @@ def test_the_limit_of_failures(anybody: FlaskClient, user: Account, store: Store
     assert len(runs) == 11
     assert anybody.get("/api/v1/me", headers=basic("me", PASSWORD)).status_code == 200
     assert anybody.get("/api/v1/me", headers=basic("other", PASSWORD)).status_code == 200
-    new_password.set_password(store, "me", "new password")
+    new_password.set_password(store, "me", NEW_PASSWORD)
     elsewhere = {"REMOTE_ADDR": "192.0.2.7"}
-    new = basic("me", "new password")
+    new = basic("me", NEW_PASSWORD)
     problem(anybody.get("/api/v1/me", headers=new), 429, "too_many_attempts")
     problem(anybody.get("/api/v1/me", headers={**new, "X-Forwarded-For": "192.0.2.7"}), 429, "too_many_attempts")
     assert anybody.get("/api/v1/me", headers=new, environ_overrides=elsewhere).status_code == 200

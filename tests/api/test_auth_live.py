@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
-import psutil
 import pytest
 
 from blobstore.core import accounts, admin, new_password
 from blobstore.core.gate import ALL_SCOPES
 from blobstore.core.keys import issue, revoke
 from blobstore.core.store import Store
-from tests.conftest import PASSWORD
+from tests.api.crowd import Crowd
+from tests.conftest import NEW_PASSWORD, PASSWORD
 from tests.live import Service, service
-from tests.served import Client, eventually
 
 WORKERS, EACH = 4, 6
+NEWER = f"{NEW_PASSWORD} again"
 
 
 @pytest.fixture(scope="module")
@@ -29,59 +29,11 @@ def live(migrated_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield running
 
 
-@contextmanager
-def suspended(processes: list[psutil.Process]) -> Iterator[None]:
-    """Processes that stand still meanwhile."""
-    try:
-        for process in processes:
-            process.suspend()
-        eventually(lambda: all(process.status() == psutil.STATUS_STOPPED for process in processes))
-        yield
-    finally:
-        for process in processes:
-            process.resume()
-
-
-class Crowd:
-    """Connections that stay open, some at every worker in turn."""
-
-    def __init__(self, live: Service, stack: ExitStack) -> None:
-        workers = psutil.Process(live.process.pid).children()
-        assert len(workers) == WORKERS
-        held = [self._at(worker, workers, live, stack) for worker in workers]
-        self.connections = [client for turn in zip(*held, strict=True) for client in turn]
-
-    def _at(
-        self, worker: psutil.Process, workers: list[psutil.Process], live: Service, stack: ExitStack
-    ) -> list[Client]:
-        """Connections that only `worker` can have taken: the others stand still."""
-        with suspended([other for other in workers if other != worker]):
-            clients = [stack.enter_context(live.connect()) for _ in range(EACH)]
-            assert [self.ask_one(client, "") for client in clients] == [401] * EACH
-        return clients
-
-    def ask_one(self, client: Client, authorization: str) -> int:
-        """The status of one request on one connection."""
-        self._send(client, authorization)
-        return client.answer().status
-
-    @staticmethod
-    def _send(client: Client, authorization: str) -> None:
-        line = f"Authorization: {authorization}\r\n" if authorization else ""
-        client.send(f"GET /api/v1/me HTTP/1.1\r\nHost: x\r\n{line}\r\n")
-
-    def ask(self, authorization: str) -> set[int]:
-        """The statuses of one request on every connection, all of them sent before the first answer is read."""
-        for client in self.connections:
-            self._send(client, authorization)
-        return {client.answer().status for client in self.connections}
-
-
 @pytest.fixture
 def crowd(live: Service, store: Store) -> Iterator[Crowd]:
     """Open connections at every worker, over an empty database."""
     with ExitStack() as stack:
-        yield Crowd(live, stack)
+        yield Crowd(live, stack, WORKERS, EACH)
 
 
 def basic(name: str, password: str) -> str:
@@ -95,13 +47,13 @@ def test_a_changed_password_counts_at_once_everywhere(live: Service, crowd: Crow
     assert crowd.ask(basic("me", PASSWORD)) == {200}
     assert crowd.ask(basic("me", PASSWORD)) == {200}
     with live.http("me") as client:
-        changed = client.post("/api/v1/auth/password", json={"current": PASSWORD, "new": "new password"})
+        changed = client.post("/api/v1/auth/password", json={"current": PASSWORD, "new": NEW_PASSWORD})
     assert changed.status_code == 204
-    new_password.set_password(store, "me", "newer password")
-    assert crowd.ask(basic("me", "newer password")) == {200}
-    refused = crowd.ask(basic("me", PASSWORD)) | crowd.ask(basic("me", "new password"))
+    new_password.set_password(store, "me", NEWER)
+    assert crowd.ask(basic("me", NEWER)) == {200}
+    refused = crowd.ask(basic("me", PASSWORD)) | crowd.ask(basic("me", NEW_PASSWORD))
     assert refused <= {401, 429}
-    assert crowd.ask(basic("me", "newer password")) == {200}
+    assert crowd.ask(basic("me", NEWER)) == {200}
 
 
 def test_a_revoked_key_is_refused_at_once_everywhere(crowd: Crowd, store: Store) -> None:

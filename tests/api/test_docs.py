@@ -32,7 +32,7 @@ every_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=str)
 def routes(app: Flask) -> Iterator[tuple[str, str, bool]]:
     """(method, path with nameless parameters, whether Flask added it to a GET)."""
     for rule in app.url_map.iter_rules():
-        if not rule.endpoint.startswith("docs."):
+        if not rule.endpoint.startswith(("docs.", "pages.")):
             path = re.sub(r"<[^>]+>", "{}", rule.rule)
             for method in rule.methods or ():
                 yield method.lower(), path, method == "OPTIONS" or (method == "HEAD" and "GET" in (rule.methods or ()))
@@ -174,6 +174,13 @@ def test_the_codes_of_an_error_have_that_status(operation: Operation) -> None:
         codes = re.findall(r"`([a-z]+(?:_[a-z]+)+|busy)`", response["description"])
         assert codes, f"{status} names no code"
         assert {code: known.get(code) for code in codes} == dict.fromkeys(codes, int(status))
+
+
+@every_operation
+def test_an_error_that_passes_says_when_to_come_back(operation: Operation) -> None:
+    """A client's programmer would not learn that he is told how long to wait."""
+    for status, response in operation.spec["responses"].items():
+        assert (status in ("429", "503", "507")) is ("Retry-After" in response.get("headers", {})), status
 
 
 @every_operation

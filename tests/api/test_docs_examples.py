@@ -15,13 +15,14 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from blobstore.api import docs
-from blobstore.core import accounts, bans, keys, sessions, tickets
+from blobstore.core import accounts, bans, keys, new_email, sessions, tickets
 from blobstore.core.accounts import Account
 from blobstore.core.actor import OPERATOR
 from blobstore.core.gate import Scope
 from blobstore.core.store import Store
 from blobstore.digest import Digest
 from tests.api.openapi import Example, Operation, check_shape, examples, operations
+from tests.api.test_metrics import TOKEN
 from tests.conftest import PASSWORD, signed_in
 
 DOCUMENT = docs.document()
@@ -68,6 +69,14 @@ def check_documented(operation: Operation, answer: TestResponse) -> None:
 
 
 @pytest.fixture
+def given(request: pytest.FixtureRequest) -> dict[str, str]:
+    """Anybody may sign up, mail is sent, and there are metrics where they are asked for."""
+    mail = {"SMTP_HOST": "127.0.0.1", "MAIL_FROM": "files@files.example", "BASE_URL": "http://localhost"}
+    metrics = {"BLOBSTORE_METRICS_TOKEN": TOKEN} if "another_call_works[GET /metrics]" in request.node.name else {}
+    return {**mail, **metrics, "BLOBSTORE_REGISTRATION": "open"}
+
+
+@pytest.fixture
 def ids(client: FlaskClient, store: Store, user: Account) -> dict[str, str]:
     """The ids of a public file with the text `hello`, of an API key and of a login, all of the client's user."""
     file = client.post("/upload?name=hello.txt", data=b"hello", content_type="text/plain").json
@@ -77,16 +86,17 @@ def ids(client: FlaskClient, store: Store, user: Account) -> dict[str, str]:
     return {"file": file["id"], "key": key.id, "session": sessions.sessions(store, user.id)[0].id}
 
 
-@pytest.fixture
-def chief(app: Flask, store: Store) -> FlaskClient:
-    """A client of an admin."""
-    accounts.add(store, "chief", PASSWORD, admin=True)
-    return signed_in(app, "chief")
-
-
 def log_in(client: FlaskClient) -> str:
     """A login token of the client's user."""
     return str(send(client, with_secrets(EXAMPLES_OF["log_in"])).get_json()["access_token"])
+
+
+def ticket_for(store: Store, name: str) -> str:
+    """The ticket of `me` that this operation redeems."""
+    if name != "verify_email":
+        return tickets.issue(store, "me")[0]
+    new_email.set_email(store, "me", "me@files.example", OPERATOR)
+    return tickets.issue(store, "me", tickets.Purpose.EMAIL)[0]
 
 
 def with_secrets(example: Example, **known: str) -> Example:
@@ -133,10 +143,13 @@ def test_the_example_of_another_call_works(
         accounts.add(store, "ann", PASSWORD)
     if name == "lift_ban":
         bans.ban(store, Digest(example.path["sha256"]), "for the test", OPERATOR)
-    headers = {"Authorization": f"Bearer {log_in(client)}"} if name == "log_out" else {}
-    asked = with_secrets(example, ticket=tickets.issue(store, "me")[0])
+    bearers = {"log_out": lambda: log_in(client), "metrics": lambda: TOKEN}
+    headers = {"Authorization": f"Bearer {bearers[name]()}"} if name in bearers else {}
+    asked = with_secrets(example, ticket=ticket_for(store, name))
     answer = send(chief if is_for_admins(example) else client, asked, ids_of(example.operation, ids), **headers)
-    expected = next(status for status in ("302", "204", "201", "200") if status in example.operation.spec["responses"])
+    expected = next(
+        status for status in ("302", "204", "202", "201", "200") if status in example.operation.spec["responses"]
+    )
     assert answer.status_code == int(expected), answer.text
     check_documented(example.operation, answer)
 
@@ -187,6 +200,19 @@ def test_a_key_without_the_scope_is_refused_as_documented(anybody: FlaskClient, 
         answer = send(anybody, example, Authorization=f"Bearer {key}")
         assert answer.status_code == 403, example
         check_documented(example.operation, answer)
+
+
+def test_a_key_of_one_folder_is_answered_as_documented(anybody: FlaskClient, store: Store, user: Account) -> None:
+    """What such a key may not ask would be refused in another shape than the page says."""
+    _, key = keys.issue(store, user.id, "elsewhere", [Scope.READ, Scope.WRITE, Scope.DELETE], folder="/elsewhere")
+    refused = set()
+    for example in secured_examples():
+        answer = send(anybody, example, Authorization=f"Bearer {key}")
+        check_documented(example.operation, answer)
+        if answer.status_code == 403:
+            refused.add(example.operation.spec["operationId"])
+    assert refused >= {"get_me", "list_keys", "rotate_key", "upload_raw_path"}
+    assert refused.isdisjoint({"get_quota", "list_files", "upload_raw"})
 
 
 def test_what_is_not_there_is_answered_as_documented(client: FlaskClient, chief: FlaskClient) -> None:

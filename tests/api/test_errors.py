@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import pkgutil
@@ -12,7 +13,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 import blobstore
-from blobstore import errors
+from blobstore import errors, refusals
 from blobstore.api.errors import STATUS, status_of
 from blobstore.core import files
 from blobstore.errors import BlobstoreError
@@ -22,15 +23,16 @@ WIRE = {
     "bad_request": 400, "bad_digest": 400, "bad_name": 400, "bad_text": 400, "bad_encoding": 400, "bad_expires": 400,
     "bad_option": 400, "bad_host": 400, "bad_cursor": 400, "bad_json": 400, "bad_base64": 400, "bad_multipart": 400,
     "missing_file": 400, "too_many_files": 400, "incomplete_body": 400, "bad_chunk": 400, "unknown_field": 422,
-    "length_required": 411, "unsupported_transfer_coding": 501, "unsupported_media_type": 415,
+    "bad_user_name": 422, "length_required": 411, "unsupported_transfer_coding": 501, "unsupported_media_type": 415,
     "unsupported_content_encoding": 415, "invalid_credentials": 401, "forbidden": 403, "cross_site": 403,
-    "insufficient_scope": 403, "password_required": 403, "bad_signature": 403, "not_found": 404, "content_banned": 451,
-    "conflict": 409,
-    "digest_mismatch": 409, "already_exists": 409, "last_admin": 409,
+    "insufficient_scope": 403, "outside_folder": 403, "password_required": 403, "bad_signature": 403,
+    "registration_closed": 403, "email_not_allowed": 403, "email_unverified": 403, "mail_disabled": 403,
+    "not_found": 404, "content_banned": 451, "conflict": 409, "digest_mismatch": 409, "already_exists": 409,
+    "already_rotated": 409, "last_admin": 409,
     "limit_exceeded": 413, "file_too_large": 413, "quota_exceeded": 413, "body_too_large": 413,
-    "form_too_large": 413, "too_many_attempts": 429, "too_many_bodies": 429, "too_slow": 408, "unavailable": 503,
-    "busy": 503, "database_unavailable": 503, "storage_unavailable": 503, "content_damaged": 503, "upload_lost": 503,
-    "storage_full": 507,
+    "form_too_large": 413, "too_many_attempts": 429, "too_many_requests": 429, "too_many_bodies": 429,
+    "too_slow": 408, "unavailable": 503, "busy": 503, "database_unavailable": 503, "storage_unavailable": 503,
+    "content_damaged": 503, "upload_lost": 503, "storage_full": 507,
 }  # fmt: skip
 """What clients depend on: each code and its status."""
 
@@ -66,7 +68,7 @@ def test_errors_of_the_router(client: FlaskClient) -> None:
         ("GET", "/upload", "HEAD, OPTIONS, POST, PUT"),
         ("POST", f"/{digest}", "DELETE, GET, HEAD, OPTIONS, PUT"),
         ("TRACE", f"/{digest}", "DELETE, GET, HEAD, OPTIONS, PUT"),
-        ("FOO", "/api/v1/me", "DELETE, GET, HEAD, OPTIONS"),
+        ("FOO", "/api/v1/me", "DELETE, GET, HEAD, OPTIONS, PATCH"),
         ("DELETE", "/api/v1/me/quota", "GET, HEAD, OPTIONS"),
     ]:
         answer = client.open(path, method=method)
@@ -109,6 +111,34 @@ def test_an_error_of_ours_names_when_to_come_back(client: FlaskClient, monkeypat
         answer = client.get("/api/v1/files")
         problem(answer, WIRE[kind.code], kind.code)
         assert answer.headers["Retry-After"] == seconds
+
+
+def test_every_error_that_passes_says_when_to_come_back() -> None:
+    """Clients would hammer a service that is in trouble, each at a pace of its own."""
+    passing = [kind for kind in kinds() if status_of(kind) in (429, 503, 507)]
+    assert len(passing) > 8
+    # What is not set on the class is given to each.
+    given = {errors.TooManyAttempts(7), errors.TooManyRequests(7)}
+    assert {kind for kind in passing if not hasattr(kind, "retry_after_seconds")} == set(map(type, given))
+    assert {error.retry_after_seconds for error in given} == {7}
+    told = [one for one in vars(refusals).values() if isinstance(one, refusals.Refusal)]
+    told += [refusals.refusal_of(errors.TooManyBodies("too many"))]
+    assert {one.status.value for one in told if one.retry_after_seconds} == {
+        one.status.value for one in told if one.status in (429, 503, 507)
+    }
+
+
+def test_a_shortage_is_no_error_of_ours(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails only because of all the other requests would not be repeated."""
+
+    def opens_one_too_many(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    for lacks in (lambda *_, **__: bytearray(1 << 62), opens_one_too_many):
+        monkeypatch.setattr(files, "page", lacks)
+        answer = client.get("/api/v1/files")
+        problem(answer, 503, "busy")
+        assert answer.headers["Retry-After"] == "2"
 
 
 def test_the_request_id(client: FlaskClient, anybody: FlaskClient) -> None:

@@ -9,7 +9,7 @@ from tests.api.test_auth import basic, bearer
 from tests.api.wire import problem
 
 KEYS = "/api/v1/keys"
-SHOWN = {"id", "name", "last_four", "scopes", "created_at", "expires_at", "last_used_at"}
+SHOWN = {"id", "name", "last_four", "scopes", "folder", "created_at", "expires_at", "last_used_at", "rotated_at"}
 
 
 def test_a_key_is_shown_once(client: FlaskClient, anybody: FlaskClient) -> None:
@@ -96,3 +96,54 @@ def test_what_is_no_key_is_refused(client: FlaskClient) -> None:
     problem(client.post(KEYS, data=b"name=x"), 415, "unsupported_media_type")
     problem(client.delete(f"{KEYS}/none"), 404, "not_found")
     assert client.get(KEYS).get_json()["items"] == []
+
+
+def test_a_key_is_rotated(client: FlaskClient, other: FlaskClient, anybody: FlaskClient) -> None:
+    """A key could not be replaced without a gap, or by its thief, or without its owner being told the new one."""
+    issued = client.post(KEYS, json={"name": "ci", "scopes": ["read", "write"], "folder": "/a"}).get_json()
+    path = f"{KEYS}/{issued['id']}/rotate"
+    problem(other.post(path, json={}), 404, "not_found")
+    problem(anybody.post(path, json={}), 401, "invalid_credentials")
+    answer = client.post(path, json={"overlap_seconds": 3600})
+    assert answer.status_code == 201
+    new = answer.get_json()
+    assert set(new) == SHOWN | {"key"}
+    assert new["id"] != issued["id"]
+    assert {new[name] for name in ("name", "folder")} == {"ci", "/a"}
+    for key in (issued["key"], new["key"]):
+        assert anybody.get("/api/v1/files", headers=bearer(key)).status_code == 200
+    old, _ = client.get(KEYS).get_json()["items"]
+    assert (old["id"], old["expires_at"] > old["rotated_at"]) == (issued["id"], True)
+    problem(client.post(path, json={}), 409, "already_rotated")
+    last = client.post(f"{KEYS}/{new['id']}/rotate", json={}).get_json()
+    problem(anybody.get("/api/v1/files", headers=bearer(new["key"])), 401, "invalid_credentials")
+    assert anybody.get("/api/v1/files", headers=bearer(last["key"])).status_code == 200
+
+
+def test_a_key_rotates_no_keys(client: FlaskClient, anybody: FlaskClient) -> None:
+    """A stolen key would live for ever, and its owner's be gone."""
+    wanted = {"name": "stolen", "scopes": ["read", "write", "delete"]}
+    issued = client.post(KEYS, json=wanted).get_json()
+    path = f"{KEYS}/{issued['id']}/rotate"
+    for header in (bearer(issued["key"]), basic("me", issued["key"])):
+        problem(anybody.post(path, json={}, headers=header), 403, "password_required")
+    assert len(client.get(KEYS).get_json()["items"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ({"overlap_seconds": -1}, 400, "bad_option"),
+        ({"overlap_seconds": 7 * 86400 + 1}, 400, "bad_option"),
+        ({"overlap_seconds": "1"}, 400, "bad_option"),
+        ({"overlap_seconds": None}, 400, "bad_option"),
+        ({"overlap_seconds": 10**30}, 400, "bad_option"),
+        ({"overlap": 1}, 422, "unknown_field"),
+        ({"scopes": ["admin"]}, 422, "unknown_field"),
+    ],
+)
+def test_a_rotation_is_asked_for_exactly(client: FlaskClient, body: dict[str, object], status: int, code: str) -> None:
+    """A mistyped overlap would end the old key at once, or never; or a key would gain rights."""
+    issued = client.post(KEYS, json={"name": "ci"}).get_json()
+    problem(client.post(f"{KEYS}/{issued['id']}/rotate", json=body), status, code)
+    assert len(client.get(KEYS).get_json()["items"]) == 1

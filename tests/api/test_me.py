@@ -10,7 +10,7 @@ from blobstore.core.store import Store
 from tests.api.test_auth import basic
 from tests.api.test_download import expire
 from tests.api.wire import EMPTY, problem, quota, sha256, stored
-from tests.conftest import PASSWORD
+from tests.conftest import NEW_PASSWORD, PASSWORD
 
 NUMBERS = {"limit", "used", "free", "reserved", "logical", "saved", "files", "contents"}
 CHANGE = "/api/v1/auth/password"
@@ -19,7 +19,7 @@ CHANGE = "/api/v1/auth/password"
 def test_who_the_caller_is(client: FlaskClient, other: FlaskClient, store: Store) -> None:
     """A client could not tell whose credentials it has; or would be told too much, as the hash."""
     me = client.get("/api/v1/me").get_json()
-    assert set(me) == {"name", "email", "role", "created_at", "scopes"}
+    assert set(me) == {"name", "email", "verified", "role", "created_at", "scopes"}
     assert (me["name"], me["role"], me["scopes"]) == ("me", "user", ["delete", "read", "write"])
     assert other.get("/api/v1/me").get_json()["name"] == "other"
     accounts.add(store, "boss", PASSWORD, admin=True)
@@ -91,18 +91,16 @@ def test_what_expired_is_charged_until_it_is_removed_only(client: FlaskClient, s
 
 def test_a_password_is_changed_with_the_old_one(client: FlaskClient, anybody: FlaskClient, user: Account) -> None:
     """An open session or a stolen key would be enough to take an account over."""
-    problem(client.post(CHANGE, json={"current": "wrong", "new": "new password"}), 401, "invalid_credentials")
+    problem(client.post(CHANGE, json={"current": "wrong", "new": NEW_PASSWORD}), 401, "invalid_credentials")
     key = client.post("/api/v1/keys", json={"name": "k", "scopes": ["read", "write"]}).get_json()["key"]
     for given in (key, "wrong"):
-        answer = anybody.post(CHANGE, json={"current": given, "new": "new password"}, headers=basic("me", key))
+        answer = anybody.post(CHANGE, json={"current": given, "new": NEW_PASSWORD}, headers=basic("me", key))
         problem(answer, 401, "invalid_credentials")
     for new in ("short", "bs_looks like a key", "x" * 1025, "nul\u0000 in the middle"):
         assert client.post(CHANGE, json={"current": PASSWORD, "new": new}).status_code == 400
-    problem(client.post(CHANGE, json={"new": "new password"}), 400, "bad_option")
-    problem(
-        client.post(CHANGE, json={"current": PASSWORD, "new": "long enough", "role": "admin"}), 422, "unknown_field"
-    )
-    problem(anybody.post(CHANGE, json={"current": PASSWORD, "new": "long enough"}), 401, "invalid_credentials")
+    problem(client.post(CHANGE, json={"new": NEW_PASSWORD}), 400, "bad_option")
+    problem(client.post(CHANGE, json={"current": PASSWORD, "new": NEW_PASSWORD, "role": "admin"}), 422, "unknown_field")
+    problem(anybody.post(CHANGE, json={"current": PASSWORD, "new": NEW_PASSWORD}), 401, "invalid_credentials")
     answer = client.post(CHANGE, json={"current": PASSWORD, "new": "neues Paßwort"})
     assert (answer.status_code, answer.data) == (204, b"")
     problem(client.get("/api/v1/me"), 401, "invalid_credentials")

@@ -14,7 +14,7 @@ from blobstore.core.ring import ring
 from blobstore.core.store import Store
 from blobstore.errors import Unauthenticated
 from tests.api.wire import problem
-from tests.conftest import PASSWORD
+from tests.conftest import NEW_PASSWORD, PASSWORD
 
 LOGIN, LOGOUT, SESSIONS, ME = (
     "/api/v1/auth/login",
@@ -24,7 +24,7 @@ LOGIN, LOGOUT, SESSIONS, ME = (
 )
 
 
-def log_in(client: FlaskClient, name: str = "me", password: str = "password1") -> str:
+def log_in(client: FlaskClient, name: str = "me", password: str = PASSWORD) -> str:
     answer = client.post(LOGIN, json={"username": name, "password": password}, headers={"User-Agent": "a test"})
     assert answer.status_code == 200, answer.text
     return str(answer.get_json()["access_token"])
@@ -37,7 +37,7 @@ def ask(client: FlaskClient, token: str, path: str = ME, method: str = "GET") ->
 @pytest.mark.usefixtures("user")
 def test_a_login_is_a_bearer_token(anybody: FlaskClient) -> None:
     """Nobody could work with a login token, or it would not be what OAuth clients expect."""
-    answer = anybody.post(LOGIN, data={"grant_type": "password", "username": "me", "password": "password1"})
+    answer = anybody.post(LOGIN, data={"grant_type": "password", "username": "me", "password": PASSWORD})
     assert answer.get_json()["token_type"] == "bearer"
     assert answer.get_json()["expires_in"] == 30 * 60
     assert answer.headers["Cache-Control"] == "no-store"
@@ -48,10 +48,10 @@ def test_a_login_is_a_bearer_token(anybody: FlaskClient) -> None:
 @pytest.mark.usefixtures("user")
 def test_a_wrong_login_is_refused(anybody: FlaskClient) -> None:
     """Somebody would get in without the password, or with an API key that cannot have sessions."""
-    for given in ({"username": "me", "password": "wrong-password"}, {"username": "nobody", "password": "password1"}):
+    for given in ({"username": "me", "password": "wrong-password"}, {"username": "nobody", "password": PASSWORD}):
         problem(anybody.post(LOGIN, json=given), 401, "invalid_credentials")
     problem(anybody.post(LOGIN, json={"username": "me"}), 400, "bad_option")
-    wanted = {"username": "me", "password": "password1", "grant_type": "refresh_token"}
+    wanted = {"username": "me", "password": PASSWORD, "grant_type": "refresh_token"}
     problem(anybody.post(LOGIN, json=wanted), 400, "bad_option")
     problem(anybody.post(LOGIN, data="username=me&username=you&password=x"), 415, "unsupported_media_type")
     form = "application/x-www-form-urlencoded"
@@ -88,7 +88,7 @@ def test_sessions_are_listed_and_ended(anybody: FlaskClient) -> None:
 
 def test_a_session_of_somebody_else_is_not_found(store: Store, anybody: FlaskClient, user: Account) -> None:
     """A user could log out another one."""
-    accounts.add(store, "you", "password1")
+    accounts.add(store, "you", PASSWORD)
     mine, yours = log_in(anybody), log_in(anybody, "you")
     (session,) = sessions.sessions(store, user.id)
     problem(ask(anybody, yours, f"{SESSIONS}/{session.id}", "DELETE"), 404, "not_found")
@@ -106,7 +106,7 @@ def test_a_change_ends_every_session(store: Store, anybody: FlaskClient, user: A
     """A thief would stay in after the user has changed his password, or after an admin has shut him out."""
     token = log_in(anybody)
     if how == "password":
-        new_password.set_password(store, user.name, "another password")
+        new_password.set_password(store, user.name, NEW_PASSWORD)
     else:
         admin.set_disabled(store, user.name, disabled=True)
     problem(ask(anybody, token), 401, "invalid_credentials")
@@ -119,7 +119,7 @@ def test_a_change_during_a_login_wins(store: Store, user: Account, how: str) -> 
     """A thief whose password was just being verified would get a token for the time after its change."""
     caller = Credentials(store).by_password(user.name, PASSWORD, "127.0.0.1")
     if how == "password":
-        new_password.set_password(store, user.name, "another password")
+        new_password.set_password(store, user.name, NEW_PASSWORD)
     elif how == "disable":
         admin.set_disabled(store, user.name, disabled=True)
     else:

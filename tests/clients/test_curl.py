@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from blobstore.core import accounts, bans
+from blobstore.core import accounts, bans, keys
 from blobstore.core.actor import OPERATOR
+from blobstore.core.gate import Scope
 from blobstore.core.store import Store
 from blobstore.digest import Digest
 from tests.api.wire import sha256
@@ -116,11 +117,14 @@ def test_every_way_to_send(curl: Curl) -> None:
 
 def test_nothing_is_sent_in_vain(curl: Curl, store: Store) -> None:
     """A large file would cross the network only to be refused, or to be thrown away because it is there."""
-    accounts.add(store, "small", PASSWORD, quota_bytes=1 << 20)
+    small = accounts.add(store, "small", PASSWORD, quota_bytes=1 << 20)
+    key = keys.issue(store, small.id, "backup", [Scope.WRITE], folder="/backup")[1]
     with (curl.folder / "large").open("wb") as file:
         os.truncate(file.fileno(), LARGE_BYTES)
     assert curl.facts("-T", "large", "/upload/", user=f"small:{PASSWORD}")[:2] == (413, 0)
     assert curl.answer()["code"] == "quota_exceeded"
+    assert curl.facts("-T", "large", "/upload/other/", user=f"small:{key}")[:2] == (403, 0)
+    assert curl.answer()["code"] == "outside_folder"
     assert curl.facts("-T", "large", "/upload/", user="me:wrong")[:2] == (401, 0)
     assert curl.facts("-T", "large", "/upload/", user="")[:2] == (401, 0)
     assert curl.facts("-T", "large", "/upload/?expires_in=soon")[:2] == (400, 0)

@@ -9,7 +9,7 @@ import pytest
 from blobstore.core import accounts, admin, new_password, removal
 from blobstore.core.credentials import Credentials
 from blobstore.core.store import Store
-from blobstore.errors import AlreadyExists, BadName, BadOption, NotFound
+from blobstore.errors import AlreadyExists, BadOption, BadUserName, NotFound
 from tests.conftest import PASSWORD
 
 
@@ -48,7 +48,7 @@ def test_of_many_at_once_one_gets_the_name(store: Store) -> None:
 def test_a_name_that_is_a_path_of_ours_is_refused(store: Store) -> None:
     """A user could take the place of a route, or not be reachable by a URL."""
     for name in ("admin", "upload", "a" * 65, "0" * 64, "a b", ".a", "a/b", "", "ä", "a\0"):
-        with pytest.raises(BadName):
+        with pytest.raises(BadUserName):
             accounts.add(store, name, PASSWORD)
 
 
@@ -68,7 +68,15 @@ def test_the_longest_password_works(store: Store) -> None:
 
 def test_an_address_that_is_none_is_refused(store: Store) -> None:
     """A name of another user could be taken as an address."""
-    for email in ("ann", "@files.example", "ann@", "ann@local", "a b@files.example", "a" * 251 + "@b.c"):
+    for email in (
+        "ann",
+        "@files.example",
+        "ann@",
+        "ann@local",
+        "a b@files.example",
+        "a" * 251 + "@b.c",
+        "a@b.c\r\nBcc: d@e.f",
+    ):
         with pytest.raises(BadOption):
             accounts.add(store, "ann", PASSWORD, email=email)
 

@@ -38,7 +38,7 @@ class Judge(Credentials):
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
-        self._verifier = self.verifier = Counted()
+        self.verifier: Counted = Counted()
 
     def refuses(self, name: str, password: str, address: str = HERE) -> None:
         with pytest.raises(Unauthenticated):

@@ -39,11 +39,26 @@ def test_a_store_that_is_not_mounted_is_left_alone(
             work(empty, NOW)
     with pytest.raises(StorageUnavailable):
         list(upkeep.verify(empty))
-    assert "mounted" in health.readiness(empty)[0]
+    (problem,) = health.Readiness(empty).problems()
+    assert (problem.code, "mounted" in problem.detail) == ("storage_unavailable", True)
     empty.database.dispose()
     settings.store.rename(tmp_path / "mistaken")
     (tmp_path / "elsewhere").rename(settings.store)
     assert download.read(store, download.find(store, me, digest), 0, 1).whole() == b"x"
+
+
+def test_a_store_that_is_unmounted_is_missed(store: Store, me: Caller, settings: Settings, tmp_path: Path) -> None:
+    """Upkeep finds the mount point empty and makes a store there; workers that run would store what then vanishes."""
+    upload.upload(store, me, [b"x"], {})
+    settings.store.rename(tmp_path / "elsewhere")
+    with pytest.raises(StorageUnavailable):
+        upload.upload(store, me, [b"y"], {})
+    open_store(settings).database.dispose()
+    with pytest.raises(StorageUnavailable):
+        upload.upload(store, me, [b"y"], {})
+    settings.store.rename(tmp_path / "mistaken")
+    (tmp_path / "elsewhere").rename(settings.store)
+    assert upload.upload(store, me, [b"y"], {}).created
 
 
 def test_a_store_that_was_moved_is_known(store: Store, me: Caller, settings: Settings, tmp_path: Path) -> None:
@@ -52,7 +67,7 @@ def test_a_store_that_was_moved_is_known(store: Store, me: Caller, settings: Set
     settings.store.rename(tmp_path / "store")
     moved = open_store(settings.model_copy(update={"data": tmp_path}))
     assert download.read(moved, download.find(moved, me, digest), 0, 1).whole() == b"x"
-    assert health.readiness(moved) == []
+    assert health.Readiness(moved).problems() == []
     moved.database.dispose()
     (tmp_path / "store").rename(settings.store)
 

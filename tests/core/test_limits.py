@@ -7,9 +7,12 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from blobstore.core import limits
 from blobstore.core.limits import Limiter
 from blobstore.core.store import Store
+from blobstore.errors import TooManyAttempts
 from tests.children import query
 from tests.served import environment
 
@@ -49,6 +52,17 @@ def test_exactly_so_many_pass_in_many_threads(store: Store) -> None:
     with ThreadPoolExecutor(8) as pool:
         passed = list(pool.map(lambda _: limiter.hit(*LIMIT), range(25)))
     assert passed.count(True) == 5
+
+
+def test_what_is_too_much_says_when_to_come_back(store: Store) -> None:
+    """A client would hammer the service, or give up; or not know what it has too many of."""
+    limiter = Limiter(store.database)
+    for _ in range(5):
+        limiter.take("signups", *LIMIT)
+    with pytest.raises(TooManyAttempts) as refused:
+        limiter.take("signups", *LIMIT)
+    assert 3500 < refused.value.retry_after_seconds <= 3601
+    assert refused.value.detail.startswith("too many signups; try again in 3")
 
 
 def test_limits_have_names(store: Store) -> None:

@@ -7,13 +7,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from blobstore.core import delete, links, new_password, upload
+from blobstore.core import delete, files, links, new_password, upload
 from blobstore.core.accounts import Account
 from blobstore.core.files import StoredFile
-from blobstore.core.gate import ALL_SCOPES, Caller
+from blobstore.core.gate import ALL_SCOPES, Caller, Scope
 from blobstore.core.links import Link
 from blobstore.core.store import Store
 from blobstore.errors import BadSignature
+from tests.conftest import NEW_PASSWORD
+from tests.core.acts import person
 
 
 @pytest.fixture
@@ -79,7 +81,7 @@ def test_a_link_cannot_be_longer_than_a_week(store: Store, caller: Caller, file:
 def test_a_change_of_password_ends_every_link(store: Store, caller: Caller, file: StoredFile) -> None:
     """Whoever has lost his password could not take back what a thief has signed."""
     link, _ = links.sign(store, caller, file.id)
-    new_password.set_password(store, caller.name, "another password")
+    new_password.set_password(store, caller.name, NEW_PASSWORD)
     with pytest.raises(BadSignature):
         links.opened(store, file.id, link)
 
@@ -90,6 +92,21 @@ def test_a_link_to_a_deleted_file_is_like_a_wrong_one(store: Store, caller: Call
     delete.delete_file(store, caller, file.id)
     with pytest.raises(BadSignature):
         links.opened(store, file.id, link)
+
+
+def test_who_reads_it_only_because_it_is_public_signs_no_more(store: Store, caller: Caller, file: StoredFile) -> None:
+    """A stranger could keep a file that its owner takes back, or a key that may not read could come to do it."""
+    files.change(store, caller, file.id, {"visibility": "public"})
+    others = (None, person(store, "other"), replace(caller, scopes=frozenset({Scope.WRITE})))
+    signed = [links.sign(store, each, file.id)[0] for each in others]
+    own, _ = links.sign(store, caller, file.id)
+    for link in (*signed, own):
+        links.opened(store, file.id, link)
+    files.change(store, caller, file.id, {"visibility": "private"})
+    for link in signed:
+        with pytest.raises(BadSignature):
+            links.opened(store, file.id, link)
+    links.opened(store, file.id, own)
 
 
 def test_an_older_secret_of_the_ring_still_verifies(store: Store, caller: Caller, file: StoredFile) -> None:

@@ -70,14 +70,17 @@ def test_what_is_deleted_can_be_used_again(store: Store) -> None:
 
 
 def test_a_quota_that_was_lowered(store: Store) -> None:
-    """If this failed, a user above a lowered quota could not delete, or could still upload."""
+    """If this failed, a user above a lowered quota could not delete, or send again what is his, or could add to it."""
     me = person(store, quota_bytes=5000)
     send(store, me, ONE)
     send(store, me, OTHER)
     ask(store, "UPDATE users SET quota_bytes = 2500")
     assert quota.read(store, me).free == 0
+    above = replace(me, quota_bytes=2500, used_bytes=3000)
     with pytest.raises(QuotaExceeded):
-        send(store, me, b"x")
+        send(store, above, b"x")
+    assert send(store, above, b"").created
+    assert not send(store, above, ONE).created
     drop(store, me, OTHER)
     assert quota.read(store, me).free == 1500
     send(store, me, b"x")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,7 @@ from blobstore.core import upkeep
 from blobstore.core.gate import Caller
 from blobstore.core.store import Store
 from blobstore.errors import ContentDamaged, NotFound, StorageUnavailable
+from blobstore.storage.disk import Disk
 from tests.core.acts import A_DAY, NOW, ask, bytes_on_disk, drop, fetch, nothing_is_left, numbers, person, rules, send
 from tests.storage.contract import digest_of, put, sample
 from tests.storage.faults import Faults, fails
@@ -172,6 +175,24 @@ def test_verify_finds_rot(store: Store, me: Caller, kind: str) -> None:
     assert list(upkeep.verify(store)) == []
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+@pytest.mark.parametrize("look", [lambda store, me: list(upkeep.verify(store)), lambda *who: fetch(*who, ONE)])
+def test_nothing_is_judged_while_the_disk_is_away(store: Store, me: Caller, look: Any, replaced: bool) -> None:
+    """If this failed, a disk that goes away under a running service would make its blobs damaged ones, for good."""
+    send(store, me, ONE)
+    folder = store.settings.store
+    away = folder.rename(folder.with_name("away"))
+    if replaced:
+        Disk(folder).prepare()
+    with pytest.raises(StorageUnavailable):
+        look(store, me)
+    if replaced:
+        shutil.rmtree(folder)
+    away.rename(folder)
+    assert rules(store) == []
+    assert fetch(store, me, ONE) == ONE
+
+
 def test_verify_notes_what_is_whole(store: Store, me: Caller) -> None:
     """If this failed, nobody could see when the bytes were read last."""
     send(store, me, ONE)
@@ -179,9 +200,9 @@ def test_verify_notes_what_is_whole(store: Store, me: Caller) -> None:
     assert ask(store, "SELECT verified_at IS NOT NULL, damaged_at FROM blobs") == [(True, None)]
 
 
-@pytest.mark.parametrize("kind", ["missing", "empty"])
-def test_a_reader_finds_what_is_missing(store: Store, me: Caller, kind: str) -> None:
-    """If this failed, a content without bytes would be offered again and again, and never be called damaged."""
+@pytest.mark.parametrize("kind", ["missing", "empty", "cut", "longer"])
+def test_a_reader_finds_what_is_missing_or_not_whole(store: Store, me: Caller, kind: str) -> None:
+    """If this failed, what is known to be wrong at a look would be served, and never be called damaged."""
     send(store, me, ONE, name="x")
     _rot(store, ONE, ROT[kind])
     with pytest.raises(ContentDamaged):

@@ -12,8 +12,10 @@ from blobstore.core import receive, upkeep, upload
 from blobstore.core.files import Changes
 from blobstore.core.gate import Caller
 from blobstore.core.store import Store
+from blobstore.database import CommitStalled, DatabaseStalled
 from blobstore.errors import (
     BlobstoreError,
+    Busy,
     DigestMismatch,
     FileTooLarge,
     IncompleteBody,
@@ -251,6 +253,25 @@ def test_a_commit_that_did_not_happen(store: Store, me: Caller, actor: Actor) ->
     assert upkeep.reap(store, NOW) == 1
     assert numbers(store, me) == (1000, 1000, 1, 1)
     assert fetch(store, me, ONE) == ONE
+
+
+@pytest.mark.parametrize(
+    ("error", "left"), [(DatabaseStalled("no answer"), 1), (CommitStalled("no answer"), 1), (Busy("locked"), 0)]
+)
+def test_a_database_that_stalls_is_asked_no_more(
+    store: Store, me: Caller, actor: Actor, error: BlobstoreError, left: int
+) -> None:
+    """If this failed, a client would wait twice as long as he must, for a tidying that upkeep does anyway."""
+
+    def stall() -> None:
+        raise error
+
+    actor.before("publish", lambda: actor.before("UPDATE files SET ready_at", stall))
+    with pytest.raises(type(error)):
+        actor.upload(me, ONE, name="x")
+    assert ask(store, "SELECT count(*) FROM files") == [(left,)]
+    assert upkeep.reap(store, NOW) == left
+    nothing_is_left(store)
 
 
 def test_an_owner_who_is_disabled_meanwhile(store: Store, me: Caller, actor: Actor) -> None:

@@ -1,31 +1,48 @@
-"""Processes that die at failpoints: `python -m tests.crash.peer` forks one child for each order it reads.
+"""Processes that die: `python -m tests.crash.peer` forks one child for each order it reads.
 
-An order is a line of JSON: `{"verb": …, "arguments": {…}, "failpoints": "…"}`. The answer is a line of JSON too:
-`{"acknowledged": …, "signal": …, "failed": …}`: what it said before its end, the signal that ended it (0: none), and
-whether it raised. The children are
-real processes that die of a real kill -9; forking them from one that has imported everything makes them cheap.
+An order is a line of JSON: `{"verb": …, "arguments": {…}, "failpoints": "…", "changed": "…", "held": …}`. The answer is
+a line of JSON too: `{"acknowledged": …, "signal": …, "failed": …}`: what it said before its end, the signal that ended
+it (0: none), and the name of the error that it raised, if it did.
+
+A child that is `held` first says `{"pid": …, "backend": …}`, its process and PostgreSQL's for it, and begins when it
+reads a line: so a tracer sees the system calls of the verb and nothing else. `changed` names one of CHANGES.
+
+The children are real processes that die of a real kill -9; forking them from one that has imported everything makes
+them cheap.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import signal
+import socket
 import sys
 import traceback
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from sqlalchemy import text
+
 from blobstore.app import open_store
 from blobstore.core import bans, delete, files, upkeep, upload
 from blobstore.core.actor import OPERATOR
 from blobstore.core.files import Changes
 from blobstore.core.gate import ALL_SCOPES, Caller
+from blobstore.core.identity import confirm
 from blobstore.core.store import Store
 from blobstore.digest import Digest
 from blobstore.environment import load
+from blobstore.errors import BlobstoreError
+from blobstore.storage.disk import Disk
+from tests.crash.changes import CHANGES
 
 NOW = timedelta(0)
+PR_SET_PTRACER, ANYBODY = 0x59616D61, -1
+SAID_BYTES = 4096
+GO = signal.SIGUSR1
 
 
 def caller(user_id: int) -> Caller:
@@ -69,6 +86,11 @@ def _adopt(store: Store) -> object:
     return upkeep.adopt(store, NOW)
 
 
+def _prepare(store: Store) -> object:
+    Disk(store.settings.data / "another").prepare()
+    return True
+
+
 VERBS: dict[str, Callable[..., object]] = {
     "upload": _upload,
     "instant": _instant,
@@ -78,31 +100,60 @@ VERBS: dict[str, Callable[..., object]] = {
     "reap": _reap,
     "sweep": _sweep,
     "adopt": _adopt,
+    "prepare": _prepare,
 }
 
 
-def _live(order: dict[str, Any], answer: int) -> None:
+def _live(order: dict[str, Any], answer: socket.socket) -> None:
     os.environ["BLOBSTORE_FAILPOINTS"] = order["failpoints"]
-    acknowledged = VERBS[order["verb"]](open_store(load(dotenv=None)), **order["arguments"])
-    os.write(answer, json.dumps(acknowledged).encode())
+    if order["changed"]:
+        CHANGES[order["changed"]]()
+    store = open_store(load(dotenv=None))
+    if order["held"]:
+        _hold(store, answer)
+    acknowledged = VERBS[order["verb"]](store, **order["arguments"])
+    answer.send(json.dumps(acknowledged).encode())
+
+
+def _hold(store: Store, answer: socket.socket) -> None:
+    """Do now what is done once in a process, then wait to be told to go on."""
+    confirm(store)
+    store.storage.stage().discard()
+    with store.database.transaction() as session:
+        backend = session.scalar(text("SELECT pg_backend_pid()"))
+    ctypes.CDLL(None).prctl(PR_SET_PTRACER, ctypes.c_long(ANYBODY))
+    # A signal: waiting for it is no call on a descriptor, which a tracer might count or miss.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {GO})
+    answer.send(json.dumps({"pid": os.getpid(), "backend": backend}).encode())
+    signal.sigwait({GO})
 
 
 def _fork(order: dict[str, Any]) -> dict[str, Any]:
-    reader, writer = os.pipe()
+    # Packets: each message is one, and the end is an empty one. And no `write`, which only the storage does then.
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     child = os.fork()
     if not child:
+        ours.close()
         try:
-            _live(order, writer)
+            _live(order, theirs)
             os._exit(0)
-        except BaseException:
-            traceback.print_exc()
+        except BaseException as error:
+            theirs.send(json.dumps({"failed": type(error).__name__}).encode())
+            if not isinstance(error, BlobstoreError):
+                traceback.print_exc()
             os._exit(1)
-    os.close(writer)
-    with os.fdopen(reader) as said:
-        acknowledged = said.read()
+    theirs.close()
+    with ours:
+        if order["held"]:
+            print(ours.recv(SAID_BYTES).decode(), flush=True)
+            sys.stdin.readline()
+            os.kill(child, GO)
+        acknowledged = ours.recv(SAID_BYTES)
     _, status = os.waitpid(child, 0)
     ended = os.waitstatus_to_exitcode(status)
-    return {"acknowledged": json.loads(acknowledged or "null"), "signal": max(-ended, 0), "failed": ended > 0}
+    said = json.loads(acknowledged or "null")
+    failed = said["failed"] if ended > 0 else None
+    return {"acknowledged": None if failed else said, "signal": max(-ended, 0), "failed": failed}
 
 
 def main() -> None:

@@ -2,132 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 import blobstore
-from blobstore.app import open_store
 from blobstore.core import upkeep
 from blobstore.core.check import check
-from blobstore.core.store import Store
 from blobstore.settings import Settings
-from blobstore.storage.disk import IDENTITY, Disk
-from tests.conftest import SECRET_KEY
+from blobstore.storage.disk import Disk
 from tests.crash.peer import NOW, VERBS
-from tests.served import environment
-from tests.storage.contract import digest_of, read
+from tests.crash.scene import DELETING, KEEPING, RECEIVING, SWEEPING, Peer, Scene, hex_of, opened
 
-KILL = 9
-RECEIVING = ("staged", "1*mid_write", "2*mid_write", "blob_locked")
-KEEPING = ("reserved", "after_write", "after_fsync", "after_link", "after_dirsync", "before_record", "recorded")
-SWEEPING = ("swept_mark", "swept_unlinked", "swept")
-DELETING = ("delete_locked", "deleted")
 UPLOADS = {
     "new": (*RECEIVING, *KEEPING),
     "known": ("blob_locked", "reserved", "after_link", "before_record", "recorded"),
     "damaged": ("reserved", "after_link", "before_record", "recorded"),
     "again": ("blob_locked",),
 }
-ELSEWHERE = {"before_reply"}
-"""Points that only a request passes: test_service.py."""
-
-
-class Peer:
-    """Runs one verb in a process of its own, which may be killed on the way."""
-
-    def __init__(self, settings: Settings) -> None:
-        environ = environment(settings.data, SECRET_KEY=SECRET_KEY, DATABASE_URL=settings.require_database())
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.crash.peer"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environ,
-            cwd=settings.data,
-            text=True,
-        )
-
-    def __call__(self, verb: str, point: str = "", **arguments: Any) -> Any:
-        """What it acknowledged. Without a `point` it has to succeed, with one it has to be killed there."""
-        turn, star, name = point.rpartition("*")
-        failpoints = f"{name}={turn}{star}kill" if point else ""
-        order = {"verb": verb, "arguments": arguments, "failpoints": failpoints}
-        assert self._process.stdin
-        assert self._process.stdout
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        answer = json.loads(self._process.stdout.readline())
-        assert answer["failed"] is False
-        assert answer["signal"] == (KILL if point else 0), f"{point} was not passed"
-        return answer["acknowledged"]
-
-    def end(self) -> None:
-        assert self._process.stdin
-        assert self._process.stdout
-        self._process.stdin.close()
-        self._process.wait(60)
-        self._process.stdout.close()
-
-
-def _digest(content: str) -> str:
-    return digest_of(content.encode()).hex
-
-
-@dataclass
-class Scene:
-    """A store, a process that dies, and what was acknowledged: content -> how many owners have it."""
-
-    store: Store
-    peer: Peer
-    me: int
-    you: int
-
-    def serves(self, *contents: str) -> None:
-        """Every acknowledged file is there, whole, and nothing that is not; and every invariant holds."""
-        assert list(check(self.store, deep=True)) == []
-        rows = dict(self.ask("SELECT DISTINCT b.digest, b.location FROM blobs b JOIN files USING (digest)"))
-        for content in contents:
-            assert read(self.store.storage, rows[_digest(content)]) == content.encode()
-
-    def tidy(self) -> None:
-        """Upkeep without any grace."""
-        upkeep.reap(self.store, NOW)
-        upkeep.sweep(self.store, NOW)
-        upkeep.adopt(self.store, NOW)
-        self.store.storage.discard_abandoned(NOW)
-        upkeep.sweep(self.store, NOW)
-
-    def holds(self, *contents: str) -> None:
-        """After upkeep the disk and the tables have these contents and nothing else."""
-        self.tidy()
-        self.serves(*contents)
-        digests = sorted({_digest(content) for content in contents})
-        assert self.on_disk() == digests
-        for table in ("blobs", "claims", "files"):
-            assert [row[0] for row in self.ask(f"SELECT DISTINCT digest FROM {table} ORDER BY digest")] == digests
-
-    def on_disk(self) -> list[str]:
-        """The names of all files of the store, left-overs too."""
-        root = str(self.store.settings.store)
-        found = (name for folder, _, names in os.walk(root) if not folder.endswith("/locks") for name in names)
-        return sorted(name for name in found if name != IDENTITY)
-
-    def upload(self, owner: int, content: str) -> str:
-        """Upload it, as `x`, in this process."""
-        return str(VERBS["upload"](self.store, owner=owner, content=content, name="x"))
-
-    def ask(self, statement: str, **values: Any) -> list[tuple[Any, ...]]:
-        with self.store.database.transaction() as session:
-            return [tuple(row) for row in session.execute(text(statement), values)]
+ELSEWHERE = {"before_reply", "probing"}
+"""Points that only a service passes: test_service.py, ../test_background.py."""
 
 
 @pytest.fixture(scope="module")
@@ -149,18 +45,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def scene(settings: Settings, data: Path, peers: dict[str, Peer]) -> Iterator[Scene]:
     """An empty store with two users; at the end they delete everything, and nothing may be left of it."""
-    store = open_store(settings.model_copy(update={"data": data}))
+    there = settings.model_copy(update={"data": data})
     if not peers:
-        peers["only"] = Peer(store.settings)
-    scene = Scene(store, peers["only"], 0, 0)
-    insert = "INSERT INTO users (name, password_hash) VALUES (:name, '') RETURNING id"
-    scene.me, scene.you = (scene.ask(insert, name=name)[0][0] for name in ("me", "you"))
-    yield scene
-    for owner, digest in scene.ask("SELECT DISTINCT owner_id, digest FROM files WHERE ready_at IS NOT NULL"):
-        VERBS["delete"](store, owner=owner, digest=digest)
-    scene.holds()
-    assert scene.ask("SELECT name FROM users WHERE used_bytes + file_count + content_count + logical_bytes > 0") == []
-    store.database.dispose()
+        peers["only"] = Peer(there)
+    with opened(there, peers["only"]) as scene:
+        yield scene
+        scene.empty()
 
 
 def _prepare(scene: Scene, kind: str, content: str) -> list[str]:
@@ -175,7 +65,7 @@ def _prepare(scene: Scene, kind: str, content: str) -> list[str]:
 
 
 def _rot(scene: Scene, content: str) -> None:
-    path = scene.store.settings.store / _digest(content)[:2] / _digest(content)
+    path = scene.store.settings.store / hex_of(content)[:2] / hex_of(content)
     path.chmod(0o640)
     path.write_bytes(b"rot")
     assert len(list(upkeep.verify(scene.store))) == 1
@@ -195,10 +85,10 @@ def test_an_upload_dies(scene: Scene, kind: str, point: str) -> None:
             scene.holds("untouched", *before, *([content] if point == "recorded" else []))
         else:
             scene.serves("untouched", *before)
-        assert scene.upload(scene.me, content) == _digest(content)
+        assert scene.upload(scene.me, content) == hex_of(content)
         scene.serves("untouched", content)
         mine = "SELECT count(*) FROM files WHERE owner_id = :me AND ready_at IS NOT NULL AND digest = :digest"
-        assert scene.ask(mine, me=scene.me, digest=_digest(content)) == [(1,)]
+        assert scene.ask(mine, me=scene.me, digest=hex_of(content)) == [(1,)]
 
 
 @pytest.mark.parametrize("point", DELETING)
@@ -207,7 +97,7 @@ def test_a_delete_dies(scene: Scene, point: str, others: bool) -> None:
     """If this failed, a kill at this point would refund what is kept, keep what is refunded, or harm another owner."""
     for owner in [scene.me, *([scene.you] if others else [])]:
         scene.upload(owner, "shared")
-    scene.peer("delete", point, owner=scene.me, digest=_digest("shared"))
+    scene.peer("delete", point, owner=scene.me, digest=hex_of("shared"))
     gone = point == "deleted"
     left = scene.ask("SELECT count(*) FROM files WHERE owner_id = :me", me=scene.me)
     assert left == [(0 if gone else 1,)]
@@ -220,9 +110,9 @@ def test_a_ban_dies(scene: Scene, point: str) -> None:
     for owner in (scene.me, scene.you):
         scene.upload(owner, "banned")
     scene.upload(scene.me, "kept")
-    scene.peer("ban", point, digest=_digest("banned"))
+    scene.peer("ban", point, digest=hex_of("banned"))
     left = {"1*delete_locked": 2, "1*deleted": 1, "2*delete_locked": 1, "2*deleted": 0}[point]
-    assert scene.ask("SELECT count(*) FROM files WHERE digest = :digest", digest=_digest("banned")) == [(left,)]
+    assert scene.ask("SELECT count(*) FROM files WHERE digest = :digest", digest=hex_of("banned")) == [(left,)]
     scene.holds("kept")
     assert scene.ask("SELECT sum(used_bytes) FROM users") == [(len("kept"),)]
     noted = "SELECT count(*) FROM events WHERE action = 'content_removed'"
@@ -248,13 +138,13 @@ def test_a_sweep_dies(scene: Scene, point: str, then: str) -> None:
     for content in contents:
         scene.upload(scene.me, content)
     for content in contents[1:]:
-        VERBS["delete"](scene.store, owner=scene.me, digest=_digest(content))
+        VERBS["delete"](scene.store, owner=scene.me, digest=hex_of(content))
     scene.peer("sweep", point)
     scene.serves("kept")
     if then == "upload":
         for content in contents[1:]:
-            assert VERBS["instant"](scene.store, owner=scene.me, digest=_digest(content), name="x") is None
-            assert scene.upload(scene.me, content) == _digest(content)
+            assert VERBS["instant"](scene.store, owner=scene.me, digest=hex_of(content), name="x") is None
+            assert scene.upload(scene.me, content) == hex_of(content)
         scene.holds(*contents)
     else:
         scene.holds("kept")
@@ -265,7 +155,7 @@ def test_bytes_whose_row_is_gone_are_taken(scene: Scene) -> None:
     scene.peer("upload", "after_dirsync", owner=scene.me, content="content", name="x")
     upkeep.reap(scene.store, NOW)
     assert upkeep.sweep(scene.store, NOW).blobs == 1
-    assert scene.on_disk() == [_digest("content")]
+    assert scene.on_disk() == [hex_of("content")]
     assert [finding.rule for finding in check(scene.store)] == ["bytes without a row"]
     assert scene.peer("adopt") == 1
     assert scene.peer("sweep") == 1

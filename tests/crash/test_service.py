@@ -17,10 +17,13 @@ from blobstore.core.upload import upload
 from blobstore.environment import load
 from tests.children import postmaster
 from tests.conftest import SECRET_KEY
+from tests.crash import worker_kills
 from tests.crash.peer import caller
+from tests.crash.places import serving
 from tests.live import Service, service
 from tests.races.clients import Connection, final_look, login
 from tests.races.stress import PATIENT, Hammer, tidy
+from tests.served import eventually
 from tests.storage.contract import digest_of, sample
 
 DYING = {"workers": 2, "graceful_timeout_seconds": 5}
@@ -71,6 +74,16 @@ def test_a_worker_dies_before_it_answers(settings_and_store: tuple[Store, str]) 
     assert tidy(store) == []
 
 
+@pytest.mark.parametrize("application", worker_kills.WAYS.values(), ids=["nameless", "named"])
+def test_a_worker_dies_in_mid_upload(database_url: str, tmp_path: Path, application: str) -> None:
+    """If this failed, kill -9 in the middle of uploads would lose what was acknowledged, or leave what was not."""
+    with serving(tmp_path / "service", database_url, workers=2, application=application) as place:
+        kills = worker_kills.Kills(place, seed=1)
+        for _ in range(2):
+            kills.kill()
+        assert not kills.look()
+
+
 def test_workers_and_their_master_die(settings_and_store: tuple[Store, str]) -> None:
     """If this failed, kill -9 of a worker, or of the first process, would lose what was acknowledged."""
     store, url = settings_and_store
@@ -87,6 +100,35 @@ def test_workers_and_their_master_die(settings_and_store: tuple[Store, str]) -> 
         _end(everybody)
     with service(store.settings.data, url, **ALONE) as again:
         _judge(hammer, again, store)
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_workers_are_born_while_the_disk_is_away(settings_and_store: tuple[Store, str], fresh: bool) -> None:
+    """If this failed, a disk that fails for a moment would end the whole service when a worker is replaced then."""
+    store, url = settings_and_store
+    folder, elsewhere = store.settings.store, store.settings.data / "elsewhere"
+    content = sample(1000)
+    with service(store.settings.data, url, **ALONE) as running:
+        connection = Connection(running.port, login(store, "me").key)
+        folder.rename(elsewhere)
+        folder.touch()
+        _kill(*_workers(running))
+        assert eventually(lambda: _asked(connection, "/health")) == 200
+        assert connection.put("x", content)[0] == 503
+        assert _asked(connection, "/health/ready") == 503
+        folder.unlink()
+        if not fresh:
+            elsewhere.rename(folder)
+        assert connection.put("x", content)[0] == 201
+        assert connection.ask("GET", f"/{digest_of(content)}") == (200, content)
+        connection.close()
+        assert len(_workers(running)) == 1
+
+
+def _asked(connection: Connection, path: str) -> int | None:
+    with suppress(OSError, HTTPException):
+        return connection.ask("GET", path)[0]
+    return None
 
 
 @pytest.fixture

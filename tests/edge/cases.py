@@ -20,12 +20,15 @@ class Case:
 
     number: int
     what: str
-    request: bytes
+    request: bytes | Callable[[Place], bytes]
+    """Or what makes it, where it takes something that only the running service has given out."""
     status: int
     code: str | None = None
     end: bool = False
     """We end our side of the connection behind the request."""
     with_body: bool = True
+    unjudged: bool = False
+    """No attempt is counted, and so argon2 does not run."""
     stores: int = 0
     """How many files there are more afterwards."""
     then: Callable[[Place, Reply], Any] = lambda place, reply: None
@@ -37,8 +40,9 @@ class Case:
 
 def check(place: Place, case: Case) -> None:
     """Send it, and look at everything that the table says of all cases."""
-    before = place.kept()
-    reply = place.ask(case.request, end=case.end, with_body=case.with_body)
+    request = case.request if isinstance(case.request, bytes) else case.request(place)
+    before, attempts = place.kept(), place.attempts()
+    reply = place.ask(request, end=case.end, with_body=case.with_body)
     assert reply.status == case.status, reply
     assert reply.status < 500 or reply.status in (501, 503)
     if case.code and case.with_body:
@@ -50,6 +54,7 @@ def check(place: Place, case: Case) -> None:
         assert reply.headers["cache-control"] == "no-store"
     for inside in (b"Traceback", b".py", b"SELECT", str(place.folder).encode()):
         assert inside not in reply.body
+    assert not case.unjudged or place.attempts() == attempts
     case.then(place, reply)
     after = place.kept()
     if case.stores:

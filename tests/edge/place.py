@@ -17,7 +17,7 @@ from blobstore.app import open_store
 from blobstore.core import accounts
 from blobstore.core.check import check
 from blobstore.environment import load
-from tests.conftest import EMPTY, PASSWORD, SECRET_KEY, libpq
+from tests.conftest import PASSWORD, SECRET_KEY, empty, libpq
 from tests.edge.wire import ask, exchange, read_reply
 from tests.live import Service, service
 from tests.served import eventually
@@ -36,6 +36,7 @@ FORGET = """
 TRUNCATE files, claims, blobs;
 UPDATE users SET used_bytes = 0, logical_bytes = 0, file_count = 0, content_count = 0;
 """
+ATTEMPTS = "SELECT coalesce(sum(hits), 0) FROM rate_limits WHERE key LIKE '%/login%'"
 
 
 @dataclass
@@ -51,9 +52,9 @@ class Place:
         """The processes that answer."""
         return psutil.Process(self.live.process.pid).children()
 
-    def ask(self, request: bytes, *, end: bool = False, with_body: bool = True) -> Any:
-        """The one answer to a request."""
-        return read_reply(exchange(self.live.port, request, end=end), with_body=with_body)
+    def ask(self, request: bytes, *, end: bool = False, with_body: bool = True, address: str = "127.0.0.1") -> Any:
+        """The one answer to a request, which comes from one of this machine's addresses."""
+        return read_reply(exchange(self.live.port, request, end=end, address=address), with_body=with_body)
 
     def kept(self) -> tuple[Any, ...]:
         """Every row, charge and byte there is, as numbers and names."""
@@ -62,10 +63,24 @@ class Place:
             rows: tuple[Any, ...] = cursor.fetchone()
         return *rows, sorted(path.name for path in self.folder.glob("??/*"))
 
+    def attempts(self) -> int:
+        """How many logins have failed; each is counted before argon2 runs."""
+        return int(self.rows(ATTEMPTS)[0][0])
+
+    def rows(self, question: str) -> list[tuple[Any, ...]]:
+        """What the service's database answers."""
+        with self.database.cursor() as cursor:
+            cursor.execute(question)
+            return list(cursor.fetchall())
+
+    def say(self, statement: str) -> None:
+        """Run a statement in the service's database."""
+        with self.database.cursor() as cursor:
+            cursor.execute(statement)
+
     def forget(self) -> None:
         """Remove every file, as if none had ever been sent."""
-        with self.database.cursor() as cursor:
-            cursor.execute(FORGET)
+        self.say(FORGET)
         for path in self.folder.glob("??/*"):
             path.unlink()
 
@@ -92,15 +107,17 @@ class Place:
 
 @contextmanager
 def place(folder: Path, database_url: str, **settings: Any) -> Iterator[Place]:
-    """A service with the user `me`, who has ten.txt; at the end every invariant is asked."""
-    with psycopg2.connect(libpq(database_url)) as connection, connection.cursor() as cursor:
-        cursor.execute(EMPTY)
-    connection.close()
+    """A service with the users `me`, who has ten.txt, and `other`, and the admin `root`.
+
+    At the end every invariant is asked.
+    """
+    empty(database_url)
     database = psycopg2.connect(libpq(database_url))
     database.autocommit = True
     given = {"DATABASE_URL": database_url, "BLOBSTORE_DATA": str(folder), "SECRET_KEY": SECRET_KEY}
     store = open_store(load(given, None))
-    accounts.add(store, "me", PASSWORD)
+    for name in ("me", "other", "root"):
+        accounts.add(store, name, PASSWORD, admin=name == "root")
     try:
         with service(folder, database_url, BASE_URL=BASE_URL, max_file_bytes=MAX_FILE_BYTES, **settings) as live:
             here = Place(live, folder / "store", database)

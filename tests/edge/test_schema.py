@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.edge.fuzz import CALLERS, UNLIMITED, add_admin, fuzz
+from tests.edge.fuzz import CALLERS, UNLIMITED, fuzz
 from tests.edge.place import Place, place
 
 SEED, EXAMPLES = 20260131, 3
@@ -15,9 +15,8 @@ SEED, EXAMPLES = 20260131, 3
 
 @pytest.fixture(scope="module")
 def open_place(migrated_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """A service in which no login is one too many, with the admin `root`."""
+    """A service in which no login is one too many."""
     with place(tmp_path_factory.mktemp("fuzz"), migrated_url, **UNLIMITED) as here:
-        add_admin(here, migrated_url)
         yield here
 
 

@@ -9,15 +9,29 @@ from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests import leaks
 from tests.conftest import PASSWORD
 
 GUARD_SECONDS = 60
 """Guards against a hang; nothing is expected to take anywhere near as long."""
-ME = "Authorization: Basic " + b64encode(f"me:{PASSWORD}".encode()).decode()
 CLOSE = "Connection: close"
 BOUNDARY = "----edge"
 FORM = f"Content-Type: multipart/form-data; boundary={BOUNDARY}"
 JSON = "Content-Type: application/json"
+
+
+def basic(name: str | bytes, password: str | bytes) -> str:
+    """The header of RFC 7617."""
+    pair = [part.encode() if isinstance(part, str) else part for part in (name, password)]
+    return "Authorization: Basic " + b64encode(b":".join(pair)).decode()
+
+
+def bearer(token: str) -> str:
+    """The header of RFC 6750."""
+    return f"Authorization: Bearer {token}"
+
+
+ME = basic("me", PASSWORD)
 
 
 def head(line: str, *headers: str, host: str | None = "localhost") -> bytes:
@@ -79,9 +93,9 @@ class Reply:
         return json.loads(self.body)
 
 
-def exchange(port: int, request: bytes, *, end: bool = False) -> bytes:
+def exchange(port: int, request: bytes, *, end: bool = False, address: str = "127.0.0.1") -> bytes:
     """All that comes back until the server ends the connection; `end`: we say that nothing follows."""
-    with socket.create_connection(("127.0.0.1", port), GUARD_SECONDS) as connection:
+    with socket.create_connection(("127.0.0.1", port), GUARD_SECONDS, (address, 0)) as connection:
         try:
             connection.sendall(request)
             if end:
@@ -109,4 +123,5 @@ def read_reply(raw: bytes, *, with_body: bool = True) -> Reply:
     headers = dict(zip(names, (line.partition(": ")[2] for line in lines[1:]), strict=True))
     expected = int(headers.get("content-length", 0)) if with_body and status not in (204, 304) else 0
     assert len(raw) == expected, (status, headers, raw)
+    leaks.look_at_page(status, str(headers).encode() + raw)
     return Reply(status, headers, raw, interim)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+import textwrap
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -14,22 +17,25 @@ from sqlalchemy import text
 from blobstore.core import banned, blobs, delete, files, quota, upload
 from blobstore.core.blobs import Locked
 from blobstore.core.delete import Which
+from blobstore.database import Prepared
 from blobstore.errors import QuotaExceeded, UploadLost
 from blobstore.offload import offload
 from blobstore.storage.disk import Disk
 from blobstore.storage.staging import DiskStaged
 from tests.races.world import World
 
-Plant = Callable[[pytest.MonkeyPatch, World], None]
+Plant = Callable[[pytest.MonkeyPatch, World | None], None]
 
 
 def reword(module: ModuleType, name: str, old: str, new: str = "") -> Plant:
     """A statement in other words."""
 
-    def plant(patch: pytest.MonkeyPatch, _: World) -> None:
-        before = getattr(module, name).text
-        assert old in before
-        patch.setattr(module, name, text(before.replace(old, new)))
+    def plant(patch: pytest.MonkeyPatch, _: World | None) -> None:
+        before = getattr(module, name)
+        if isinstance(before, Prepared):
+            patch.setattr(module, name, replace(before, sql=_other(before.sql, old, new)))
+        else:
+            patch.setattr(module, name, text(_other(before.text, old, new)))
 
     return plant
 
@@ -38,13 +44,30 @@ def swap(owner: object, name: str, instead: Any) -> Plant:
     return lambda patch, _: patch.setattr(owner, name, instead)
 
 
+def _other(before: str, old: str, new: str) -> str:
+    assert old in before, f"it does not say {old!r} any more"
+    return before.replace(old, new)
+
+
+def rewrite(owner: Any, name: str, old: str, new: str) -> Plant:
+    """A function in other words."""
+
+    def plant(patch: pytest.MonkeyPatch, _: World | None) -> None:
+        before = getattr(owner, name)
+        made: dict[str, Any] = {}
+        exec(_other(textwrap.dedent(inspect.getsource(before)), old, new), before.__globals__, made)
+        patch.setattr(owner, name, made[name])
+
+    return plant
+
+
 def other_blobs(module: ModuleType, **instead: Any) -> Plant:
     """One use case alone sees the owner of blobs with other functions."""
     return lambda patch, _: patch.setattr(module, "blobs", SimpleNamespace(**{**vars(blobs), **instead}))
 
 
 def both(*plants: Plant) -> Plant:
-    def plant(patch: pytest.MonkeyPatch, world: World) -> None:
+    def plant(patch: pytest.MonkeyPatch, world: World | None) -> None:
         for each in plants:
             each(patch, world)
 
@@ -82,7 +105,7 @@ def vouch_if_needed(session: Any, digest: Any, location: str, content_type: str)
 
 
 def twin_before_the_lock(self: Any, location: str) -> Any:
-    name, folder = upload._place(self.digest, self.given)
+    name, folder = upload._place(self.caller, self.digest, self.given)
     with self.store.database.transaction() as session:
         twin = files.find_twin(session, self.owner_id, self.digest, name=name, folder=folder, but=self.file_id)
         blob = blobs.lock(session, self.digest)

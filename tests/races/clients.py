@@ -45,13 +45,14 @@ class Connection:
     """One connection, made anew when it was lost."""
 
     def __init__(self, port: int, key: str) -> None:
+        self.port = port
         self._http = HTTPConnection("127.0.0.1", port, timeout=A_MINUTE)
         self._headers = {"Authorization": f"Bearer {key}"}
 
-    def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+    def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
         """The status and the body of the answer. Raises OSError, HTTPException when there is none."""
         try:
-            self._http.request(method, path, body, self._headers)
+            self._http.request(method, path, body, self._headers | headers)
             answer = self._http.getresponse()
             return answer.status, answer.read()
         except (OSError, HTTPException):

@@ -24,7 +24,7 @@ class Keyed:
     def stage(self) -> KeyedStaged:
         return KeyedStaged(self)
 
-    def open(self, location: str, start: int = 0) -> BinaryIO:
+    def open(self, location: str, start: int = 0, _size_bytes: int | None = None) -> BinaryIO:
         if location not in self.blobs:
             raise BlobMissing("nothing is there")
         return BytesIO(self.blobs[location][1][start:])
@@ -44,6 +44,9 @@ class Keyed:
 
     def free_bytes(self) -> int | None:
         return None
+
+    def probe(self) -> None:
+        pass
 
     def identity(self) -> str | None:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-from blobstore.core import banned, blobs, delete, files, quota, upkeep, upload
+from blobstore.core import banned, blobs, delete, download, files, quota, upkeep, upload
 from blobstore.core.delete import Which
 from blobstore.storage.disk import Disk
 from blobstore.storage.staging import DiskStaged
@@ -205,6 +205,16 @@ MUTANTS = {
         bugs.both(*bugs.NO_LAST_LOOK),
         banning.a_ban_beside_a_repeated_upload,
         "not told that it is banned",
+    ),
+    "no owner check": Mutant(
+        bugs.swap(files, "authorize", lambda *_: None),
+        deleting.a_stranger,
+        "a stranger gets",
+    ),
+    "no owner check by hash": Mutant(
+        bugs.reword(download, "_FIND", "f.owner_id = $2", "true"),
+        deleting.a_stranger,
+        "a stranger gets",
     ),
     "a delete empties the file that is read": Mutant(
         bugs.swap(Disk, "delete", bugs.empty_first),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import psycopg2
 from sqlalchemy import event
 
-from blobstore.core import delete, download, upkeep, upload
+from blobstore.core import delete, download, files, upkeep, upload
 from blobstore.core.files import Changes
 from blobstore.errors import NotFound
 from tests.conftest import libpq
@@ -179,6 +179,24 @@ def a_delete_beside_an_upload(world: World) -> None:
 
 def _state(context: Any) -> str:
     return str(getattr(context.original_exception, "pgcode", ""))
+
+
+def a_stranger(world: World) -> None:
+    """A private file could be read, changed or deleted by somebody else, by its id or by its hash."""
+    me, you, store = world.caller(), world.caller("you"), world.god.store
+    file_id = world.god.upload(me, ONE, name="x", visibility="private").file.id
+    attempts: list[Callable[[], object]] = [
+        lambda: files.get(store, you, file_id),
+        lambda: files.change(store, you, file_id, Changes(name="y")),
+        lambda: delete.delete_file(store, you, file_id),
+        lambda: delete.delete_content(store, you, digest_of(ONE)),
+        lambda: world.god.read(you, ONE),
+        lambda: world.god.read(None, ONE),
+    ]
+    for attempt in attempts:
+        with suppress(NotFound):
+            raise Violation(f"a stranger gets {attempt()!r}")
+    world.serves(me, ONE)
 
 
 def what_is_acknowledged_is_synchronous(world: World) -> None:

@@ -1,32 +1,23 @@
-"""Everybody does everything at once: `python -m tests.races.stress --seconds 60`. Judged by what clients were told.
+"""Everybody does everything at once, judged by what clients were told.
 
 Clients upload, delete, read and list the same twenty contents over HTTP while sweeps without any grace, adopts and
-verifies go on. In the end no answer may be unexplained, no request may have failed, and nothing may have leaked.
+verifies go on.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 
-from blobstore import embedded
-from blobstore.app import open_store
 from blobstore.core import upkeep
-from blobstore.core.check import check
+from blobstore.core.check import Finding, check
 from blobstore.core.store import Store
-from blobstore.database import upgrade
-from blobstore.environment import load
 from blobstore.errors import Unavailable
-from tests.conftest import SECRET_KEY
-from tests.live import Service, service
-from tests.races.clients import Client, Login, final_look, login
+from tests.live import Service
+from tests.races.clients import Client, Login, login
 from tests.races.history import History
 
 NOW = timedelta(0)
@@ -35,13 +26,14 @@ PATIENT = {"database_timeout_seconds": 60, "POOL_TIMEOUT": 60, "workers": 2, "gr
 
 
 class Hammer:
-    """So many clients, four to a user, and upkeep without any grace, until `stop`."""
+    """So many clients, four to a user, and upkeep without any grace, until `stop`. `name` is what its users have."""
 
-    def __init__(self, running: Service, store: Store, clients: int, seed: int = 0) -> None:
+    def __init__(self, running: Service, store: Store, clients: int, seed: int = 0, name: str = "user") -> None:
         self._store = store
         self.history = History()
         self.stop = threading.Event()
-        self.users: list[Login] = [login(store, f"user{number}") for number in range(max(clients // 4, 1))]
+        self.names = [f"{name}{number}" for number in range(max(clients // 4, 1))]
+        self.users: list[Login] = [login(store, each) for each in self.names]
         self._clients = [
             Client(running.port, self.users[number % len(self.users)], self.history, self.stop, seed + number)
             for number in range(clients)
@@ -96,48 +88,23 @@ class Hammer:
         self.until(lambda: self.history.answers.total() >= before + count)
 
 
-def tidy(store: Store) -> list[str]:
+def tidied(store: Store) -> Iterator[Finding]:
     """What is wrong, and what is left after all upkeep that nobody has.
 
     Bytes without a row are wrong only after upkeep: transaction 1 of an upload commits asynchronously, so that a crash
     of PostgreSQL may take it back when the bytes are published already.
     """
-    found = [f"{finding.rule}: {finding.where}" for finding in check(store, deep=True, grace=timedelta(hours=1))]
+    yield from check(store, deep=True, grace=timedelta(hours=1))
     upkeep.reap(store, NOW)
     for _ in range(2):
         upkeep.sweep(store, NOW)
         upkeep.adopt(store, NOW)
     store.storage.discard_abandoned(NOW)
-    found += [f"after upkeep: {finding.rule}: {finding.where}" for finding in check(store, deep=True)]
-    found += [f"left in staging: {path}" for path in (store.settings.store / "tmp").iterdir()]
-    return found
+    for finding in check(store, deep=True):
+        yield Finding(finding.rule, f"{finding.where}, after upkeep")
+    yield from (Finding("left in staging", str(path)) for path in (store.settings.store / "tmp").iterdir())
 
 
-def main() -> int:
-    """The long run; 0 when nothing was violated."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--clients", type=int, default=32)
-    parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, embedded.running(Path(folder), "18", durable=False) as url:
-        upgrade(url)
-        data = Path(folder, "data")
-        given = {"DATABASE_URL": url, "BLOBSTORE_DATA": str(data), "SECRET_KEY": SECRET_KEY}
-        store = open_store(load(given, None))
-        with service(data, url, **PATIENT) as running:
-            hammer = Hammer(running, store, asked.clients, asked.seed)
-            with hammer.running():
-                time.sleep(asked.seconds)
-            final_look(running.port, hammer.users, hammer.history)
-        violations = [*hammer.history.violations(), *tidy(store)]
-        violations += [f"answered {answer}" for answer in hammer.history.answers if answer[-3:] >= "500"]
-        store.database.dispose()
-    answers = ", ".join(f"{count} {answer}" for answer, count in sorted(hammer.history.answers.items()))
-    print(f"{answers}; {hammer.rounds} rounds of upkeep; {len(violations)} violations")
-    print("\n".join(violations))
-    return 1 if violations else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def tidy(store: Store) -> list[str]:
+    """The same in words."""
+    return [f"{finding.rule}: {finding.where}" for finding in tidied(store)]

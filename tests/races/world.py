@@ -39,7 +39,7 @@ class Actor:
         self.faults = Faults(storage)
         self.store = Store(settings, Database(settings.require_database(), settings), self.faults)
         # Asked once in a process: its COMMIT is not the one that a scenario waits for.
-        self.store.confirmed.set()
+        self.store.confirmed.add(storage.identity() or "")
         self.connection: Any = None
         """psycopg2's, of the newest statement."""
         self._actions: list[tuple[str, str, Callable[[], object]]] = []

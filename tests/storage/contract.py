@@ -79,7 +79,7 @@ def at_once(*calls: Callable[[], object]) -> None:
 
 
 class StorageContract:
-    """Promises 1 to 9, within one process."""
+    """Promises 1 to 10, within one process."""
 
     excluded_seconds = 0.2
     """How long a publish is given to break into `exclusive`. A right one never does, however long."""
@@ -178,13 +178,14 @@ class StorageContract:
         assert oracle.strays() == []
 
     def test_5_open_of_an_absent_blob_raises(self, storage: Storage) -> None:
-        """If this failed, an answer would begin before it is known that there are no bytes."""
+        """If this failed, an answer would begin before it is known that there are no bytes, or too few."""
         location = put(storage, b"gone")
+        for size in (0, 3, 5):
+            with pytest.raises(BlobMissing):
+                storage.open(location, 0, size)
         storage.delete(location)
         with pytest.raises(BlobMissing):
             storage.open(location)
-        with pytest.raises(BlobMissing):
-            storage.open(location, 3)
         assert storage.size(location) is None
 
     def test_6_delete_of_an_absent_blob_succeeds(self, storage: Storage, oracle: Oracle) -> None:
@@ -293,3 +294,7 @@ class StorageContract:
         """If this failed, the floor of free space could not be kept."""
         free = storage.free_bytes()
         assert free is None or free > 0
+
+    def test_10_a_probe_leaves_nothing(self, storage: Storage, oracle: Oracle) -> None:
+        """If this failed, a store in trouble would be filled by looking whether it still is."""
+        assert (storage.probe(), oracle.strays(), list(storage.locations())) == (None, [], [])

@@ -214,9 +214,9 @@ class ShowsStaged(NamedDisk):
 class OpensLate(Disk):
     """That nothing is there shows at the first read."""
 
-    def open(self, location: str, start: int = 0) -> BinaryIO:
+    def open(self, location: str, start: int = 0, size_bytes: int | None = None) -> BinaryIO:
         try:
-            return super().open(location, start)
+            return super().open(location, start, size_bytes)
         except BlobMissing:
             return Path("/dev/null").open("rb")
 
@@ -228,6 +228,13 @@ class DeletesOnce(Disk):
         if self.size(location) is None:
             raise StorageUnavailable("absent")
         super().delete(location)
+
+
+class LeavesProbe(Disk):
+    """A probe fills the disk."""
+
+    def probe(self) -> None:
+        (self.root / "tmp" / "probe").write_bytes(b"x")
 
 
 class TakesLiving(NamedDisk):

@@ -23,7 +23,18 @@ T = TypeVar("T")
 Action = Callable[[], object]
 
 VERBS = frozenset(
-    {"stage", "open", "size", "delete", "exclusive", "locations", "free_bytes", "identity", "discard_abandoned"}
+    {
+        "stage",
+        "open",
+        "size",
+        "delete",
+        "exclusive",
+        "locations",
+        "free_bytes",
+        "probe",
+        "identity",
+        "discard_abandoned",
+    }
     | {"write", "publish", "discard", "read"}
 )
 
@@ -79,8 +90,11 @@ class Faults:
     def stage(self) -> FaultyStaged:
         return self.around("stage", lambda: FaultyStaged(self, self.inner.stage()))
 
-    def open(self, location: str, start: int = 0) -> BinaryIO:
-        return self.around("open", lambda: cast(BinaryIO, FaultyReader(self, self.inner.open(location, start))))
+    def open(self, location: str, start: int = 0, size_bytes: int | None = None) -> BinaryIO:
+        def opened() -> BinaryIO:
+            return cast(BinaryIO, FaultyReader(self, self.inner.open(location, start, size_bytes)))
+
+        return self.around("open", opened)
 
     def size(self, location: str) -> int | None:
         return self.around("size", lambda: self.inner.size(location))
@@ -99,6 +113,9 @@ class Faults:
 
     def free_bytes(self) -> int | None:
         return self.around("free_bytes", self.inner.free_bytes)
+
+    def probe(self) -> None:
+        self.around("probe", self.inner.probe)
 
     def identity(self) -> str | None:
         return self.around("identity", self.inner.identity)

@@ -23,9 +23,9 @@ class Memory:
     def stage(self) -> MemoryStaged:
         return MemoryStaged(self)
 
-    def open(self, location: str, start: int = 0) -> BinaryIO:
+    def open(self, location: str, start: int = 0, size_bytes: int | None = None) -> BinaryIO:
         found = self._find(location)
-        if found is None:
+        if found is None or size_bytes not in (None, len(found)):
             raise BlobMissing("nothing is there")
         return BytesIO(found[start:])
 
@@ -48,6 +48,9 @@ class Memory:
 
     def free_bytes(self) -> int | None:
         return None
+
+    def probe(self) -> None:
+        pass
 
     def identity(self) -> str | None:
         return None

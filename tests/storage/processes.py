@@ -154,6 +154,13 @@ class DiskInProcesses:
             running.result(A_MINUTE)
         assert read(storage, LOCATION) == CONTENT
 
+    def test_8_a_lock_that_cannot_be_given_back(self, storage: Disk) -> None:
+        """If this failed, a sweep that has done everything would be called an error of ours, and end early."""
+        printed, _ = traced(type(storage).__name__, storage.root, "hold", DIGEST, inject="flock:error=EIO:when=2")
+        assert printed.split() == ["held", "released"]
+        with storage.exclusive(DIGEST):
+            pass
+
     def test_8_many_processes_publish_and_sweep(self, storage: Disk, oracle: Oracle, tmp_path: Path) -> None:
         """If this failed, a blob whose row says that it is published would have no bytes, or not its own."""
         rows = tmp_path / "rows"

@@ -125,6 +125,20 @@ def test_a_full_disk_still_reads_and_deletes(tiny: Disk) -> None:
     assert read(tiny, put(tiny, sample(900_000))) == sample(900_000)
 
 
+def test_a_probe_tells_a_full_disk(tiny: Disk) -> None:
+    """If this failed, uploads would be sent to a full disk, or never again to one that was emptied."""
+    tiny.probe()
+    filler = tiny.root.parent / "filler"
+    with pytest.raises(OSError, match="No space left"):
+        filler.write_bytes(bytes(2 << 20))
+    for _ in range(2):
+        with pytest.raises(StorageFull):
+            tiny.probe()
+    assert DiskOracle(tiny.root).strays() == []
+    filler.unlink()
+    tiny.probe()
+
+
 def test_a_disk_without_inodes_is_full(tiny: Disk) -> None:
     """If this failed, a disk with space but no inodes would be answered as a broken one."""
     made: list[str] = []
@@ -136,6 +150,8 @@ def test_a_disk_without_inodes_is_full(tiny: Disk) -> None:
     with pytest.raises(StorageFull):
         fill()
     assert made
+    with pytest.raises(StorageFull):
+        tiny.probe()
     for location in made:
         assert read(tiny, location)
         tiny.delete(location)

@@ -31,6 +31,7 @@ class Suite(StorageContract, DiskInProcesses):
         ("DiscardsOnce", "test_7_discard_at_any_time"),
         ("NoLock", "test_8_exclusive_keeps_publish_out"),
         ("NoLock", "test_8_a_sweep_in_another_process_keeps_publish_out"),
+        ("LeavesProbe", "test_10_a_probe_leaves_nothing"),
         ("TakesLiving", "test_upkeep_leaves_what_is_alive"),
         ("TakesLiving", "test_upkeep_tells_the_living_from_the_dead"),
         ("SyncsAgain", "test_3_a_failed_fsync_is_final"),

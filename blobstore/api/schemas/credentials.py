@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from blobstore.api.schemas.base import Seconds, Shape, moment
-from blobstore.core.gate import Scope
+from blobstore.core.gate import ROOT, Scope
 from blobstore.core.keys import StoredKey
 from blobstore.core.sessions import StoredSession, Token
 from blobstore.errors import BadOption
@@ -18,7 +18,14 @@ class KeyWanted(Shape):
 
     name: str
     scopes: list[str] = Field([Scope.READ.value])
+    folder: str = ROOT
     expires_in: Seconds | None = None
+
+
+class Rotation(Shape):
+    """`POST /api/v1/keys/<id>/rotate`."""
+
+    overlap_seconds: int = Field(0, ge=0, le=10**10)
 
 
 class LoginWanted(Shape):
@@ -57,5 +64,6 @@ def session_json(session: StoredSession, present: str | None) -> dict[str, Any]:
 
 def key_json(key: StoredKey) -> dict[str, Any]:
     """An API key without the key itself."""
-    times = {name: moment(getattr(key, name)) for name in ("created_at", "expires_at", "last_used_at")}
-    return {"id": key.id, "name": key.name, "last_four": key.last_four, "scopes": key.scopes, **times}
+    same = {name: getattr(key, name) for name in ("id", "name", "last_four", "scopes", "folder")}
+    times = {name: moment(getattr(key, name)) for name in ("created_at", "expires_at", "last_used_at", "rotated_at")}
+    return {**same, **times}

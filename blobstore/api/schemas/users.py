@@ -17,6 +17,14 @@ Role = Literal["user", "admin"]
 QuotaBytes = Annotated[int, Field(ge=0, lt=2**63)]
 
 
+class SignUpWanted(Shape):
+    """`POST /api/v1/auth/signup`."""
+
+    name: str
+    email: str
+    password: str
+
+
 class UserWanted(Shape):
     """`POST /api/v1/admin/users`; without a quota the default one, null: none."""
 
@@ -49,11 +57,34 @@ class PasswordChange(Shape):
     new: str
 
 
-class TicketRedeemed(Shape):
-    """`POST /api/v1/auth/password/reset`."""
+class EmailChange(Shape):
+    """`PATCH /api/v1/me`."""
+
+    email: str
+    password: str
+
+
+class MailWanted(Shape):
+    """`POST /api/v1/auth/password/reset` and `/api/v1/auth/email/resend`: to whom, by name or e-mail."""
+
+    username: str = Field(min_length=1, max_length=254)
+
+
+class TicketGiven(Shape):
+    """`POST /api/v1/auth/email/verify`."""
 
     ticket: str
+
+
+class PasswordTicket(TicketGiven):
+    """`POST /api/v1/auth/password/reset/confirm`."""
+
     new: str
+
+
+def signup_json(account: Account) -> dict[str, Any]:
+    """What who signs up is told: nothing that depends on anybody else."""
+    return {"name": account.name, "email": account.email, "verified": account.verified}
 
 
 def user_json(account: Account) -> dict[str, Any]:
@@ -61,7 +92,9 @@ def user_json(account: Account) -> dict[str, Any]:
     return {
         "name": account.name,
         "email": account.email,
+        "verified": account.verified,
         "role": account.role,
+        "admitted": account.admitted,
         "disabled": account.disabled,
         "quota": account.quota_bytes,
         "used": account.used_bytes,
@@ -75,6 +108,7 @@ def account_json(account: Account, scopes: Iterable[Scope]) -> dict[str, Any]:
     return {
         "name": account.name,
         "email": account.email,
+        "verified": account.verified,
         "role": account.role,
         "created_at": moment(account.created_at),
         "scopes": sorted(scopes),

@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0003"
-down_revision = "0002"
+revision = "0006"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
@@ -40,6 +40,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Text(collation="C"), nullable=False),
         sa.Column("digest", sa.Text(collation="C"), nullable=False),
         sa.Column("owner_id", sa.BigInteger(), nullable=False),
+        sa.Column("folder", sa.Text(), nullable=False),
         sa.Column("visibility", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["digest"], ["bans.digest"], ondelete="CASCADE"),
         sa.ForeignKeyConstraint(["owner_id"], ["users.id"], ondelete="CASCADE"),

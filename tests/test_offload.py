@@ -1,0 +1,45 @@
+"""Blocking calls in the hub's threadpool: what fails there, and what is left when there is no thread."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.served import environment
+
+GREEN = "from gevent import monkey; monkey.patch_all()\nfrom blobstore.offload import offload\n"
+FAILS = """
+from blobstore.errors import StorageFull
+def full(): raise StorageFull("no space")
+try: offload(full)
+except StorageFull as error: print(error.detail)
+"""
+NO_THREAD = """
+import resource, psutil
+from blobstore.errors import Busy
+used = psutil.Process().memory_info().vms
+resource.setrlimit(resource.RLIMIT_AS, (used + (2 << 20), resource.RLIM_INFINITY))
+try: offload(int, "7")
+except Busy as error: print(error.detail)
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+print(offload(str, 5))
+"""
+
+
+@pytest.mark.parametrize(
+    ("statements", "printed"), [(FAILS, "no space\n"), (NO_THREAD, "no thread is left for this request\n5\n")]
+)
+def test_a_failure_is_its_callers_alone(tmp_path: Path, statements: str, printed: str) -> None:
+    """A full disk would fill the log with stacks, and a lack of threads would be an error of ours."""
+    done = subprocess.run(
+        [sys.executable, "-c", GREEN + statements],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=environment(tmp_path),
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr) == (printed, "")
