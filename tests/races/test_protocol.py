@@ -9,7 +9,7 @@ import pytest
 
 from blobstore.settings import Settings
 from blobstore.storage.disk import Disk
-from tests.races import scenarios, scenarios_delete
+from tests.races import scenarios, scenarios_ban, scenarios_delete
 from tests.races.caught import BUG, TEST, Note
 from tests.races.keyed import Keyed
 from tests.races.mutants import MUTANTS
@@ -19,7 +19,7 @@ from tests.races.world import World
 KEYED = {scenarios_delete.a_location_that_changed}
 SCENARIOS = [
     scenario
-    for module in (scenarios, scenarios_delete)
+    for module in (scenarios, scenarios_delete, scenarios_ban)
     for name, scenario in vars(module).items()
     if getattr(scenario, "__module__", "") == module.__name__ and not name.startswith("_") and scenario.__doc__
 ]
