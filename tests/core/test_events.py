@@ -19,6 +19,7 @@ from blobstore.core import (
     files,
     keys,
     links,
+    new_email,
     new_password,
     removal,
     sessions,
@@ -29,6 +30,7 @@ from blobstore.core.actor import OPERATOR, Actor
 from blobstore.core.events import Action, Filters, StoredEvent
 from blobstore.core.gate import ALL_SCOPES, Caller, Scope
 from blobstore.core.store import Store
+from blobstore.core.tickets import Purpose
 from blobstore.errors import BadCursor, BlobstoreError
 from tests.conftest import PASSWORD
 from tests.core.acts import ask, person, send
@@ -36,6 +38,7 @@ from tests.storage.contract import digest_of, sample
 
 ONE = sample(1000, "one")
 BY = Actor("me", "192.0.2.1", "r1")
+VISITOR = Actor(None, "192.0.2.5", "r5")
 CHIEF = Actor("chief", "192.0.2.9", "r9")
 
 
@@ -123,15 +126,22 @@ def test_each_change_is_noted(store: Store) -> None:
     assert last(store).details == {"name": "y", "folder": "/", "files": 1, "freed_bytes": 1000}
     send(store, caller, ONE, name="z")
     delete.delete_content(store, caller, digest_of(ONE))
-    assert (last(store).action, last(store).details) == ("content_deleted", {"files": 1, "freed_bytes": 1000})
+    assert last(store).action == "content_deleted"
+    assert last(store).details == {"folder": "/", "files": 1, "freed_bytes": 1000}
     private = send(store, caller, ONE, visibility="private").file
     links.sign(store, caller, private.id)
     assert (last(store).action, last(store).file_id) == ("link_signed", private.id)
     stored, _ = keys.issue(store, caller.user_id, "laptop", [Scope.READ], by=BY)
     assert (last(store).action, last(store).target) == ("key_issued", stored.id)
-    assert last(store).details == {"name": "laptop", "scopes": ["read"], "expires_at": None}
-    keys.revoke(store, caller.user_id, stored.id, BY)
-    assert (last(store).action, last(store).target) == ("key_revoked", stored.id)
+    assert last(store).details == {"name": "laptop", "scopes": ["read"], "folder": "/", "expires_at": None}
+    rotated, _ = keys.rotate(store, caller.user_id, stored.id, timedelta(0), BY)
+    assert (last(store).action, last(store).target, last(store).details["old"]) == (
+        "key_rotated",
+        rotated.id,
+        stored.id,
+    )
+    keys.revoke(store, caller.user_id, rotated.id, BY)
+    assert (last(store).action, last(store).target) == ("key_revoked", rotated.id)
     sessions.log_in(store, caller, "192.0.2.1", "curl")
     session_id = last(store).target
     assert last(store).action == "login"
@@ -149,8 +159,13 @@ def test_each_act_on_a_user_is_noted(store: Store) -> None:
     assert last(store).details == {"now": {"quota": 7, "email": "changed"}}
     ticket, _ = tickets.issue(store, "ann", by=CHIEF)
     assert last(store).action == "ticket_issued"
-    tickets.redeem(store, ticket, "a new password", by=Actor(None, "192.0.2.5", "r5"))
+    tickets.redeem_password(store, ticket, "a new password", by=VISITOR)
     assert (last(store).action, last(store).user, last(store).address) == ("password_reset", None, "192.0.2.5")
+    new_email.set_email(store, "ann", "newer@files.example", CHIEF)
+    assert (last(store).action, last(store).details) == ("email_changed", {})
+    ticket, _ = tickets.issue(store, "ann", Purpose.EMAIL, by=CHIEF)
+    tickets.redeem_email(store, ticket, by=VISITOR)
+    assert (last(store).action, last(store).address) == ("email_verified", "192.0.2.5")
     new_password.set_password(store, "ann", "yet another one", CHIEF)
     assert last(store).action == "password_changed"
     admin.set_disabled(store, "ann", disabled=True)
