@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from blobstore.core.gate import Caller
 from blobstore.core.store import Store
 from blobstore.database import Prepared
-from blobstore.errors import QuotaExceeded
+from blobstore.errors import QuotaExceeded, Unauthenticated
 
 _CHARGE = text("""
 UPDATE users SET used_bytes = used_bytes + :cost, content_count = content_count + :contents,
@@ -90,8 +90,9 @@ def refuse_early(store: Store, caller: Caller, least_bytes: int, most_bytes: int
 
 
 def read(store: Store, caller: Caller) -> Quota:
-    """The caller's numbers as of now."""
+    """The caller's numbers as of now. Raises Unauthenticated when the account was removed since he was recognized."""
     row = store.database.fetch(_QUOTA, caller.user_id)
-    assert row is not None, "a caller has a row"  # noqa: S101
+    if row is None:
+        raise Unauthenticated("this account was removed just now")
     limit, used, reserved, logical, files, contents = row
     return Quota(limit=limit, used=used, reserved=reserved, logical=logical, files=files, contents=contents)

@@ -8,7 +8,7 @@ import pytest
 
 from blobstore.core import quota
 from blobstore.core.store import Store
-from blobstore.errors import QuotaExceeded
+from blobstore.errors import QuotaExceeded, Unauthenticated
 from tests.core.acts import ask, drop, nothing_is_left, numbers, person, send
 from tests.storage.contract import sample
 
@@ -24,6 +24,14 @@ def test_what_the_numbers_say(store: Store) -> None:
     found = quota.read(store, me)
     assert (found.limit, found.used, found.reserved, found.logical) == (5000, 3000, 0, 5000)
     assert (found.files, found.contents, found.free, found.saved) == (4, 2, 2000, 2000)
+
+
+def test_an_account_that_goes_meanwhile(store: Store) -> None:
+    """A request beside the removal of its account would be an error of ours."""
+    caller = person(store)
+    ask(store, "DELETE FROM users WHERE id = :id", id=caller.user_id)
+    with pytest.raises(Unauthenticated):
+        quota.read(store, caller)
 
 
 def test_without_a_limit(store: Store) -> None:

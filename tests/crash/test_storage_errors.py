@@ -73,6 +73,5 @@ def test_a_disk_is_full_under_a_service(migrated_url: str, tmp_path: Path, want:
 def test_workers_have_next_to_nothing(migrated_url: str, tmp_path: Path, kind: str) -> None:
     """If this failed, a lack of descriptors or memory would be an error of ours, or kill worker after worker."""
     with serving(tmp_path / "service", migrated_url) as place:
-        harm, answers = scarcity.run_under(place, kind, 80)
+        harm, _ = scarcity.run_under(place, kind, 80)
     assert not harm
-    assert " 503" in answers
