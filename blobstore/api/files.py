@@ -70,6 +70,7 @@ def _bytes_or_link(file_id: str) -> Response:
     mode = values.get("mode", "url" if request.accept_mimetypes.best == "application/json" else "file")
     if mode not in ("file", "url"):
         raise BadOption("mode", "is file or url")
+    options.flag(values, "download")
     if mode == "url":
         return _signed_link(caller, file_id)
     if caller is None and "signature" in values:

@@ -248,5 +248,6 @@ def test_the_mode_of_a_download_is_one_of_two(client: FlaskClient) -> None:
     path = f"/api/v1/files/{stored(client, b'x', name='x')['id']}/download"
     assert client.get(path + "?mode=file", headers={"Accept": "application/json"}).data == b"x"
     assert "download_url" in client.get(path + "?mode=url").get_json()
+    problem(client.get(path + "?mode=url&download=perhaps"), 400, "bad_option")
     for mode in ("", "URL", "link", "json"):
         problem(client.get(f"{path}?mode={mode}"), 400, "bad_option")
