@@ -10,9 +10,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Test processes; each has a PostgreSQL of its own.
 JOBS ?= 2
 ARGS ?=
+# Of make soak.
+SECONDS ?= 3600
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt check bench sweep fuzz faults lock install install-test clean
+.PHONY: help run test lint fmt check bench sweep fuzz faults soak lock install install-test clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -45,6 +47,9 @@ fuzz: install-test  ## schemathesis over every call as nobody, a user and an adm
 
 faults: install-test  ## kill it, cut its power, fill its disk, hundreds of times; needs root (ARGS="--quick" for less)
 	$(BIN)/python -m tests.crash $(ARGS)
+
+soak: install-test  ## everything at once for SECONDS=3600, judged every minute; do the workers hold more in the end?
+	$(BIN)/python -m tests.races.soak $(SECONDS)
 
 lock:  ## resolve the dependencies anew and export them (needs poetry and poetry-plugin-export)
 	poetry lock

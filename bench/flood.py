@@ -29,6 +29,12 @@ RATE = 100
 FIRST = 20_000
 """Users who log in for the first time, each of them once."""
 ADDRESS = "127.0.0.9"
+KINDS = {
+    "one": "one account",
+    "many": "as many accounts",
+    "everywhere": "as many accounts, from 64 addresses",
+}
+"""What `bench.guesses` does, and how it is called here."""
 SAMPLE_SECONDS = 0.05
 _PATH = "/api/v1/me/quota"
 
@@ -45,14 +51,15 @@ class Felt:
 
 
 def flood(plan: Plan) -> Iterator[Row]:
-    """Guesses at one account, whose limit stops them soon, and at as many accounts, which all run argon2."""
+    """Guesses at one account, whose limit stops them soon; at as many, which are stopped by that of their address; and
+    from many addresses, whose only limit is that of all: then nobody who is not remembered is spared."""
     with blobstore(plan.folder / "flood") as server:
         with direct(server.folder) as store:
             add_many(store, "first", FIRST)
         numbers = count(1)
         loads.get(server.url + _PATH, plan.seconds, authorized=True, connections=2)
-        for names, what in (("one", "one account"), ("many", "as many accounts")):
-            rounds = [[_round(plan, server, numbers, given) for given in (None, names)] for _ in range(plan.repeats)]
+        for at, what in KINDS.items():
+            rounds = [[_round(plan, server, numbers, given) for given in (None, at)] for _ in range(plan.repeats)]
             yield from _rows(what, [alone for alone, _ in rounds], [beside for _, beside in rounds])
 
 
@@ -67,12 +74,12 @@ def _rows(what: str, alone: list[Felt], beside: list[Felt]) -> Iterator[Row]:
     yield Row(f"threads that compute at once beside {guesses}", most, "", "cores", os.cpu_count(), "≤ 1")
 
 
-def _round(plan: Plan, server: Server, numbers: count[int], names: str | None) -> Felt:
+def _round(plan: Plan, server: Server, numbers: count[int], at: str | None) -> Felt:
     """Both measurements, each beside a flood of its own that begins with no failure counted."""
-    with _flooding(plan, server, names) as most:
+    with _flooding(plan, server, at) as most:
         remembered = loads.get(server.url + _PATH, plan.seconds, authorized=True, connections=2).p99_milliseconds
     computing = most()
-    with _flooding(plan, server, names) as most:
+    with _flooding(plan, server, at) as most:
         took, refused = _log_in(server, numbers, plan.seconds)
     return Felt(remembered, _p99(took), len(took) + refused, refused, max(computing, most()))
 
@@ -97,13 +104,13 @@ def _p99(took: list[float]) -> float:
 
 
 @contextmanager
-def _flooding(plan: Plan, server: Server, names: str | None) -> Iterator[Callable[[], int]]:
-    """Guesses as long as the block, and what tells the most threads that computed at once; none without `names`."""
+def _flooding(plan: Plan, server: Server, at: str | None) -> Iterator[Callable[[], int]]:
+    """Guesses as long as the block, and what tells the most threads that computed at once; none without `at`."""
     database.say(make_url(embedded.address(server.folder)), "DELETE FROM rate_limits")
     over, seen = Event(), [0]
     watching = Thread(target=_watch, args=(server, over, seen))
-    command = [sys.executable, "-m", "bench.guesses", str(server.port), str(RATE), str(plan.seconds + 2), names or ""]
-    guessing = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) if names else None
+    command = [sys.executable, "-m", "bench.guesses", str(server.port), str(RATE), str(plan.seconds + 2), at or ""]
+    guessing = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) if at else None
     watching.start()
     try:
         time.sleep(1)

@@ -1,8 +1,8 @@
-"""A flood of wrong passwords, as a process of its own: `python -m bench.guesses PORT RATE SECONDS NAMES`.
+"""A flood of wrong passwords, as a process of its own: `python -m bench.guesses PORT RATE SECONDS AT`.
 
-Each second so many requests begin, as long as no more than THREADS wait for their answers. `NAMES` is `one`: always the
-same account, or `many`: each time another one, so that the limit of one account helps nobody. Standard output gets a
-line `STATUS COUNT` for each status.
+Each second so many requests begin, as long as no more than THREADS wait for their answers. `AT` is `one`: always at the
+same account from one address; `many`: each time at another one; or `everywhere`: the same from THREADS addresses.
+Standard output gets a line `STATUS COUNT` for each status.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from threading import Thread
 
 from bench.servers import USER
 
-ADDRESS = "127.0.0.66"
 THREADS = 64
 
 
 class Flood:
     """So many wrong passwords a second, for so long."""
 
-    def __init__(self, port: int, rate: float, seconds: float, names: str) -> None:
-        self._port, self._rate, self._names = port, rate, names
+    def __init__(self, port: int, rate: float, seconds: float, at: str) -> None:
+        self._port, self._rate, self._at = port, rate, at
         self._turns, self._started = count(), time.monotonic()
         self._end = self._started + seconds
         self.answers: Counter[str] = Counter()
 
     def run(self) -> None:
         """Guess to the end."""
-        threads = [Thread(target=self._guess_in_turn) for _ in range(THREADS)]
+        hosts = range(1, THREADS + 1) if self._at == "everywhere" else [1] * THREADS
+        threads = [Thread(target=self._guess_in_turn, args=(f"127.0.1.{host}",)) for host in hosts]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
 
-    def _guess_in_turn(self) -> None:
-        connection = HTTPConnection("127.0.0.1", self._port, timeout=60, source_address=(ADDRESS, 0))
+    def _guess_in_turn(self, address: str) -> None:
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=60, source_address=(address, 0))
         for turn in self._turns:
             time.sleep(max(self._started + turn / self._rate - time.monotonic(), 0))
             if time.monotonic() > self._end:
@@ -48,7 +48,7 @@ class Flood:
             self.answers[self._guess(connection)] += 1
 
     def _guess(self, connection: HTTPConnection) -> str:
-        name = USER if self._names == "one" else secrets.token_hex(8)
+        name = USER if self._at == "one" else secrets.token_hex(8)
         shown = b64encode(f"{name}:{secrets.token_hex(8)}".encode()).decode()
         try:
             connection.request("GET", "/api/v1/me/quota", headers={"Authorization": f"Basic {shown}"})
@@ -60,9 +60,9 @@ class Flood:
         return str(answer.status)
 
 
-def main(port: int, rate: float, seconds: float, names: str) -> None:
+def main(port: int, rate: float, seconds: float, at: str) -> None:
     """Guess, then print."""
-    flood = Flood(port, rate, seconds, names)
+    flood = Flood(port, rate, seconds, at)
     flood.run()
     for status, times in sorted(flood.answers.items()):
         print(status, times)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 
@@ -16,6 +17,7 @@ def client_address(headers: Iterable[tuple[str, str]], addr: object, hops: int) 
     return seen[-hops] if len(seen) >= hops else peer
 
 
+@lru_cache(1024)
 def network(address: str) -> str:
     """What counts as one client: an IPv4 address, the /64 of an IPv6 one, or the text itself when it is neither."""
     try:

@@ -8,16 +8,19 @@ from flask import Flask
 
 from blobstore.api import (
     admin,
+    bans,
     delete,
     descriptions,
     docs,
     download,
     errors,
+    events,
     files,
     health,
     keys,
     me,
     metrics,
+    overview,
     pages,
     sessions,
     signup,
@@ -30,6 +33,7 @@ from blobstore.core.allowances import Allowances
 from blobstore.core.credentials import Credentials
 from blobstore.core.health import Readiness
 from blobstore.core.store import Store
+from blobstore.core.tally import Tally
 from blobstore.database import Database
 from blobstore.errors import Unavailable
 from blobstore.settings import Settings
@@ -49,6 +53,9 @@ BLUEPRINTS = (
     tickets.bp,
     pages.bp,
     admin.bp,
+    bans.bp,
+    events.bp,
+    overview.bp,
     health.bp,
     metrics.bp,
 )
@@ -63,7 +70,9 @@ def create_app(settings: Settings, storage: Storage | None = None) -> Flask:
     store = open_store(settings, storage or _awaited_storage(settings))
     app = Flask("blobstore", template_folder="ui/templates", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    app.extensions["blobstore"] = Parts(store, Credentials(store), Readiness(store), Allowances(store))
+    tally = Tally(traffic=settings.audit_traffic)
+    credentials = Credentials(store, tally)
+    app.extensions["blobstore"] = Parts(store, credentials, Readiness(store), Allowances(store), tally)
     web.register(app, settings)
     errors.register(app)
     for blueprint in BLUEPRINTS:

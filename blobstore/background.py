@@ -1,4 +1,4 @@
-"""What a worker does besides answering: it writes the download counters, sends mail, probes a degraded store, and does
+"""What a worker does besides answering: it writes what it has counted, sends mail, probes a degraded store, and does
 the upkeep when it is its turn.
 
 Every worker tries for one lease; the one that has it runs `blobstore upkeep run` as a subprocess every interval, so
@@ -13,6 +13,7 @@ import socket
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from time import monotonic
 
 import gevent
@@ -39,7 +40,8 @@ _log = logging.getLogger(__name__)
 def start(app: Flask, meter: Meter | None, bodies: Bodies) -> None:
     """Begin the background work of this worker; it ends with the process."""
     parts: Parts = app.extensions["blobstore"]
-    gevent.spawn(_forever, FLUSH_SECONDS, lambda: parts.downloads.flush(parts.store))
+    for counted in (parts.downloads, parts.tally):
+        gevent.spawn(_forever, FLUSH_SECONDS, partial(counted.flush, parts.store))
     gevent.spawn(_forever, PROBE_SECONDS, lambda: degraded.recover(parts.store))
     if meter:
         gevent.spawn(_forever, COUNT_SECONDS, lambda: count(app, meter, bodies))
@@ -52,9 +54,10 @@ def start(app: Flask, meter: Meter | None, bodies: Bodies) -> None:
 
 
 def finish(app: Flask, meter: Meter | None, bodies: Bodies) -> None:
-    """Write the counters once more, before the worker ends."""
+    """Write what was counted once more, before the worker ends."""
     parts: Parts = app.extensions["blobstore"]
-    _carefully(lambda: parts.downloads.flush(parts.store))
+    for counted in (parts.downloads, parts.tally):
+        _carefully(partial(counted.flush, parts.store))
     if meter:
         count(app, meter, bodies)
 

@@ -95,7 +95,19 @@ def finish() -> None:
             embedded.stop(settings.data)
 
 
-def _lock(path: Path, patience_seconds: float) -> None:
+@contextmanager
+def nobody_serves(settings: Settings) -> Iterator[None]:
+    """Keep services off the data folder while the block runs. Raises ServeError when one is there."""
+    settings.data.mkdir(mode=0o750, parents=True, exist_ok=True)
+    lock = _lock(settings.data / "serve.lock", settings.graceful_timeout_seconds + 15)
+    try:
+        yield
+    finally:
+        os.truncate(lock, 0)
+        os.close(lock)
+
+
+def _lock(path: Path, patience_seconds: float) -> int:
     """Two locks on one file. lockf belongs to this process alone, flock also to the workers it will fork.
 
     So a service that runs is told from one whose master was killed and whose workers are still finishing.
@@ -112,6 +124,7 @@ def _lock(path: Path, patience_seconds: float) -> None:
     os.truncate(lock, 0)
     os.pwrite(lock, str(os.getpid()).encode("ascii"), 0)
     os.set_inheritable(lock, True)
+    return lock
 
 
 def _check_address(settings: Settings) -> None:

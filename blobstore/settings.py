@@ -163,6 +163,11 @@ class Settings(BaseSettings):
     """Failed logins of all accounts and addresses in a window."""
     login_window_seconds: int = Field(300, ge=1)
 
+    audit_days: int = Field(90, ge=0, le=36_525)
+    """How long the audit log is kept; 0: for ever."""
+    audit_traffic: bool = True
+    """Whether uploads and downloads of private files are in the audit log too, not only what is changed."""
+
     upkeep_interval_seconds: int = Field(600, ge=0)
     """How often the upkeep runs in the background, once for all workers and nodes; 0: never."""
     reap_grace_seconds: int = Field(3600, ge=60)

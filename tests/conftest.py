@@ -40,6 +40,7 @@ embedded.stop(Path(sys.argv[1]))
 """
 EMPTY = """
 SET lock_timeout = '30s';
+SET blobstore.retention = 'on';
 DO $$
 DECLARE tables text;
 BEGIN

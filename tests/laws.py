@@ -40,6 +40,7 @@ BELOW = {
     "ui": GROUND | {"core", "api", "ui"},
     "cluster": GROUND | {"cluster"},
     "embedded": GROUND | {"cluster", "embedded"},
+    "dumps": GROUND | {"cluster", "dumps"},
     "environment": GROUND | {"environment"},
     **dict.fromkeys(GROUND, GROUND),
 }
@@ -51,11 +52,11 @@ SERVES = ("server.py", "hooks.py", "incoming.py", "refusals.py", "wire.py", "log
 """The server's side of HTTP: gunicorn's worker, its logger, its hooks. No use case is behind these."""
 
 SQL = frozenset({"sqlalchemy", "psycopg2", "alembic"})
-SPEAKS_SQL = ("core/", "models.py", "database.py", "green.py", "storage/postgres.py")
-BRINGS_POSTGRES = ("cluster.py", "embedded.py")
-"""The embedded PostgreSQL: its address as a URL, `SELECT 1`, `CREATE DATABASE`. No table of ours."""
+SPEAKS_SQL = ("core/", "models/", "database.py", "green.py", "storage/postgres.py")
+BRINGS_POSTGRES = ("cluster.py", "embedded.py", "dumps.py")
+"""PostgreSQL's programs: its address as a URL, `SELECT 1`, `CREATE DATABASE`. No table of ours is written."""
 
-OWNERS = ("core/blobs.py", "core/quota.py")
+OWNERS = ("core/blobs.py", "core/quota.py", "core/banned.py")
 ACCOUNTS = ("core/accounts.py", "core/admin.py", "core/new_email.py", "core/new_password.py", "core/removal.py")
 """These write `users`, but for the counters."""
 WRITERS = {
@@ -66,6 +67,9 @@ WRITERS = {
     "api_keys": ("core/keys.py",),
     "sessions": ("core/sessions.py",),
     "mails": ("core/mails.py",),
+    "bans": ("core/banned.py",),
+    "banned_files": ("core/banned.py",),
+    "events": ("core/events.py",),
     "rate_limits": ("core/limits.py",),
     "leases": ("core/lease.py",),
     "rounds": ("core/rounds.py",),
@@ -80,6 +84,9 @@ MODELS = {
     "ApiKey": "api_keys",
     "UserSession": "sessions",
     "Mail": "mails",
+    "Ban": "bans",
+    "BannedFile": "banned_files",
+    "Event": "events",
     "RateLimit": "rate_limits",
     "Lease": "leases",
     "Round": "rounds",

@@ -95,12 +95,18 @@ def test_a_store_that_refused_a_write_comes_back(store: Store, database_url: str
 
 
 def test_counts_are_written_before_a_worker_ends(store: Store, database_url: str) -> None:
-    """Every stop would lose the downloads of the last seconds."""
+    """Every stop would lose the downloads of the last seconds, and who read or tried what in them."""
     accounts.add(store, "me", PASSWORD)
     with service(store.settings.data, database_url) as live:
         with live.http("me") as client:
             digest = client.put("/upload/x", content=b"counted").json()["sha256"]
             for _ in range(3):
                 assert client.get(f"/{digest}").content == b"counted"
+            private = client.put("/upload/y?visibility=private", content=b"private").json()["sha256"]
+            assert client.get(f"/{private}").content == b"private"
+        with live.http("me", "wrong") as client:
+            assert client.get("/api/v1/me").status_code == 401
         live.process.send_signal(signal.SIGTERM)
-        until(lambda: query(database_url, "SELECT downloads FROM files") == [(3,)])
+        until(lambda: query(database_url, "SELECT downloads FROM files ORDER BY name") == [(3,), (1,)])
+        noted = "SELECT action FROM events WHERE action IN ('download', 'login_failed') ORDER BY action"
+        until(lambda: query(database_url, noted) == [("download",), ("login_failed",)])

@@ -27,9 +27,12 @@ from blobstore.digest import Digest
 from blobstore.errors import StorageUnavailable, Unauthenticated
 from tests.children import query
 from tests.conftest import NEW_PASSWORD, PASSWORD, SECRET_KEY
+from tests.core.acts import ask, caller
 from tests.served import environment
+from tests.storage.contract import digest_of
 
 LIMIT = 60
+BAD = digest_of(b"bad").hex
 
 
 @dataclass
@@ -395,3 +398,50 @@ def test_bytes_that_are_no_text_are_no_password(run: Run, tmp_path: Path, databa
     assert b"UTF-8" in done.stderr
     assert b"Traceback" not in done.stderr
     assert b"secret" not in done.stderr
+
+
+def test_a_content_is_banned_and_let_in_again(run: Run, store: Store, user: Account) -> None:
+    """An operator could not take down a content without a token of an admin."""
+    upload.upload(store, caller(user), [b"bad"], {})
+    said = run("ban", "add", BAD.upper(), "--reason", "mal\u00adware")
+    assert (said.code, said.errors) == (2, "blobstore: reason: is a line of 1 to 1000 bytes\n")
+    said = run("ban", "add", BAD.upper(), "--reason", "malware")
+    assert said.output == f"{BAD} is banned; 1 files went with it, and a sweep deletes the bytes\n"
+    assert run("ban", "list").output.split() == [BAD, said_on(store), "malware"]
+    listed = json.loads(run("ban", "list", "--json").output)
+    assert (listed["sha256"], listed["reason"], listed["by"]) == (BAD, "malware", None)
+    assert run("ban", "remove", BAD).output == f"{BAD} may be uploaded again\n"
+    assert run("ban", "list").output == ""
+    said = run("ban", "remove", BAD)
+    assert (said.code, said.errors) == (2, "blobstore: this content is not banned\n")
+    said = run("ban", "add", "x", "--reason", "malware")
+    assert (said.code, said.errors) == (2, "blobstore: a digest is 64 hex digits (SHA-256)\n")
+
+
+def said_on(store: Store) -> str:
+    return str(ask(store, "SELECT created_at::date FROM bans")[0][0])
+
+
+def test_a_long_list_of_bans_is_whole(run: Run, store: Store) -> None:
+    """An operator would see the newest thousand bans only."""
+    ask(
+        store,
+        "INSERT INTO bans (digest, reason, created_at) SELECT lpad(to_hex(n), 64, '0'), 'malware', '2026-01-01'"
+        " FROM generate_series(1, 2001) n",
+    )
+    assert len(set(run("ban", "list").output.splitlines())) == 2001
+
+
+def test_the_audit_log_is_exported(run: Run, store: Store, user: Account) -> None:
+    """Nobody could keep the log in another place, or bring there only what is new."""
+    upload.upload(store, caller(user), [b"a"], {"name": "ä.txt"})
+    lines = run("events", "export").output.splitlines()
+    assert [json.loads(line)["action"] for line in lines] == ["user_added", "upload", "events_exported"]
+    assert json.loads(lines[1])["details"] == {"name": "ä.txt", "folder": "/"}
+    assert set(json.loads(lines[1])) == {
+        "id", "at", "user", "action", "sha256", "file_id", "target", "address", "request_id", "details",
+    }  # fmt: skip
+    assert "ä.txt" in lines[1]
+    assert len(run("events", "export", "--since", "1h").output.splitlines()) == 4
+    assert len(run("events", "export", "--since", "0").output.splitlines()) <= 1
+    assert run("events", "export", "--since", "soon").code == 2

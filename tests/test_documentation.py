@@ -17,7 +17,7 @@ from tests.served import ROOT
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\]\(([^)#]+)[^)]*\)")
 COMMAND = re.compile(
-    r"\bblobstore((?: --data \S+)?(?: (?:user|key|upkeep|storage|db|serve)\b)(?: [a-z]+)?)((?: --?[a-z-]+)*)"
+    r"\bblobstore((?: --data \S+)?(?: (?:user|key|ban|events|upkeep|storage|db|serve)\b)(?: [a-z]+)?)((?: --?[a-z-]+)*)"
 )
 SETTING = re.compile(r"\b(?:BLOBSTORE_[A-Z_]+|[A-Z]+_(?:URL|PASSWORD|KEY|HOST|SIZE|OVERFLOW|FILE))\b")
 NAMED = {"BLOBSTORE_DATTA", "BLOBSTORE_FAILPOINTS", *(f"{name}_FILE" for name in SECRETS)}

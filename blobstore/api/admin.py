@@ -28,7 +28,7 @@ def page() -> Response:
 @bp.post("/users")
 def add() -> tuple[Response, int]:
     """Make a user."""
-    auth.somebody(Scope.ADMIN)
+    caller = auth.somebody(Scope.ADMIN)
     wanted = UserWanted.read(body.json_object(request.environ))
     quota_bytes = wanted.quota if "quota" in wanted.model_fields_set else store().settings.default_quota_bytes
     account = accounts.add(
@@ -38,6 +38,7 @@ def add() -> tuple[Response, int]:
         email=wanted.email,
         admin=wanted.role == "admin",
         quota_bytes=quota_bytes,
+        by=caller.actor,
     )
     return jsonify(user_json(account)), 201
 
@@ -52,23 +53,23 @@ def get(name: str) -> Response:
 @bp.patch("/users/<user:name>")
 def change(name: str) -> Response:
     """Change the quota, the role, the e-mail, or whether he is disabled."""
-    auth.somebody(Scope.ADMIN)
+    caller = auth.somebody(Scope.ADMIN)
     wanted = UserChange.read(body.json_object(request.environ)).model_dump(exclude_unset=True)
-    return jsonify(user_json(admin.change(store(), name, cast("admin.AccountChanges", wanted))))
+    return jsonify(user_json(admin.change(store(), name, cast("admin.AccountChanges", wanted), caller.actor)))
 
 
 @bp.delete("/users/<user:name>")
 def remove(name: str) -> Response:
     """Delete a user with all his files."""
-    auth.somebody(Scope.ADMIN)
-    return jsonify({"deleted": removal.remove_account(store(), name)})
+    caller = auth.somebody(Scope.ADMIN)
+    return jsonify({"deleted": removal.remove_account(store(), name, caller.actor)})
 
 
 @bp.post("/users/<user:name>/ticket")
 def ticket(name: str) -> tuple[Response, int]:
     """A ticket with which the user sets a new password, or proves his e-mail, once, within a day."""
-    auth.somebody(Scope.ADMIN)
+    caller = auth.somebody(Scope.ADMIN)
     purpose = options.purpose(options.query("for"))
-    issued, ends_at = tickets.issue(store(), name, purpose)
+    issued, ends_at = tickets.issue(store(), name, purpose, by=caller.actor)
     url = letters.link(origins().service, purpose, issued)
     return jsonify({"ticket": issued, "expires_at": moment(ends_at), "url": url}), 201

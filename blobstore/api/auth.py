@@ -8,6 +8,7 @@ from __future__ import annotations
 import binascii
 import hmac
 from base64 import b64decode
+from dataclasses import replace
 
 from flask import request
 
@@ -15,6 +16,7 @@ from blobstore.addresses import network
 from blobstore.api import allowances
 from blobstore.api.context import parts, store
 from blobstore.core import gate
+from blobstore.core.actor import Actor
 from blobstore.core.gate import Caller, Scope
 from blobstore.errors import EmailUnverified, NotFound, Unauthenticated
 
@@ -36,9 +38,7 @@ def anybody() -> Caller | None:
 
 def _verified(header: str) -> Caller:
     scheme, _, rest = header.partition(" ")
-    caller = _by_scheme(scheme.lower(), rest.strip())
-    request.environ["blobstore.user"] = caller.name
-    return caller
+    return _present(_by_scheme(scheme.lower(), rest.strip()))
 
 
 def somebody(scope: Scope) -> Caller:
@@ -56,6 +56,19 @@ def owner(scope: Scope) -> Caller:
     Raises Unauthenticated, InsufficientScope, TooManyAttempts, TooManyRequests.
     """
     return gate.require(anybody(), scope)
+
+
+def in_person(name: str, password: str) -> Caller:
+    """Whose name and password a body carries: no API key in its place.
+
+    Raises Unauthenticated, EmailUnverified, TooManyAttempts.
+    """
+    return _present(parts().credentials.by_password(name, password, client_address(), keys_too=False))
+
+
+def actor(name: str | None = None) -> Actor:
+    """This request as the audit log names it; without a name nobody is logged in."""
+    return Actor(name, client_address(), request.environ.get("blobstore.request_id", ""))
 
 
 def is_operator() -> bool:
@@ -78,6 +91,11 @@ def operator() -> None:
 def client_address() -> str:
     """The client's address, as the limits count it."""
     return network(request.remote_addr or "unknown")
+
+
+def _present(caller: Caller) -> Caller:
+    request.environ["blobstore.user"] = caller.name
+    return replace(caller, actor=actor(caller.name))
 
 
 def _by_scheme(scheme: str, rest: str) -> Caller:

@@ -13,6 +13,7 @@ from blobstore.core.counters import DownloadCounters
 from blobstore.core.credentials import Credentials
 from blobstore.core.health import Readiness
 from blobstore.core.store import Store
+from blobstore.core.tally import Tally
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Parts:
     credentials: Credentials
     readiness: Readiness
     allowances: Allowances
+    tally: Tally
     downloads: DownloadCounters = field(default_factory=DownloadCounters)
     whole_bodies: WholeBodies = field(default_factory=WholeBodies)
 

@@ -101,6 +101,8 @@ def _with_body(found: Found, selection: Selection, headers: dict[str, str]) -> R
     pieces = download.read(store(), found, selection.start, selection.length)
     if selection.start == 0:
         parts().downloads.add(found)
+    if found.private:
+        parts().tally.download(found, auth.actor(request.environ.get("blobstore.user")), selection.length)
     whole = pieces.whole()
     if whole is not None:
         return Response(whole, selection.status, headers)

@@ -11,6 +11,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from blobstore import errors
+from blobstore.api.context import origins
 from blobstore.errors import BlobstoreError
 from blobstore.shortage import is_shortage
 
@@ -25,6 +26,7 @@ STATUS: dict[type[BlobstoreError], int] = {
     errors.Unauthenticated: 401,
     errors.Forbidden: 403,
     errors.NotFound: 404,
+    errors.ContentBanned: 451,
     errors.Conflict: 409,
     errors.LimitExceeded: 413,
     errors.TooManyAttempts: 429,
@@ -81,6 +83,8 @@ def _of_domain(error: BlobstoreError) -> Response:
     response = problem(status, error.code, error.detail, **members)
     if status == 401:
         _challenge(response)
+    if status == 451:
+        response.headers["Link"] = f'<{origins().service}>; rel="blocked-by"'  # RFC 7725, section 4
     retry_after = getattr(error, "retry_after_seconds", None)
     if retry_after is not None:
         response.headers["Retry-After"] = str(retry_after)

@@ -23,8 +23,10 @@ def issue() -> tuple[Response, int]:
     wanted = KeyWanted.read(body.json_object(request.environ))
     expires_at = options.expires_in(wanted.expires_in) if wanted.expires_in is not None else None
     chosen = delegate(caller, scopes(wanted.scopes))
-    folder = parse_folder(wanted.folder)
-    stored, key = keys.issue(store(), caller.user_id, wanted.name, chosen, folder=folder, expires_at=expires_at)
+    place = parse_folder(wanted.folder)
+    stored, key = keys.issue(
+        store(), caller.user_id, wanted.name, chosen, folder=place, expires_at=expires_at, by=caller.actor
+    )
     return jsonify({**key_json(stored), "key": key}), 201
 
 
@@ -40,7 +42,7 @@ def rotate(key_id: str) -> tuple[Response, int]:
     """Put a new key in the place of one of the caller's; the new one is shown this once."""
     caller = require_password(auth.somebody(Scope.WRITE))
     wanted = Rotation.read(body.json_object(request.environ))
-    stored, key = keys.rotate(store(), caller.user_id, key_id, timedelta(seconds=wanted.overlap_seconds))
+    stored, key = keys.rotate(store(), caller.user_id, key_id, timedelta(seconds=wanted.overlap_seconds), caller.actor)
     return jsonify({**key_json(stored), "key": key}), 201
 
 
@@ -48,5 +50,5 @@ def rotate(key_id: str) -> tuple[Response, int]:
 def revoke(key_id: str) -> Response:
     """End a key of the caller's; it is refused on the next request."""
     caller = require_password(auth.somebody(Scope.WRITE))
-    keys.revoke(store(), caller.user_id, key_id)
+    keys.revoke(store(), caller.user_id, key_id, caller.actor)
     return Response(status=204)

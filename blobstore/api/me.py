@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, jsonify, request
 
 from blobstore.api import auth, body
-from blobstore.api.context import parts, store
+from blobstore.api.context import store
 from blobstore.api.schemas.users import EmailChange, PasswordChange, PasswordGiven, account_json, quota_json
 from blobstore.core import accounts, new_email, new_password, quota, removal
 from blobstore.core.gate import Scope
@@ -23,10 +23,10 @@ def get() -> Response:
 @bp.patch("/api/v1/me")
 def change() -> Response:
     """Another e-mail, which is to be verified; the password must be given too."""
-    caller, address = auth.somebody(Scope.WRITE), auth.client_address()
+    caller = auth.somebody(Scope.WRITE)
     wanted = EmailChange.read(body.json_object(request.environ))
-    parts().credentials.by_password(caller.name, wanted.password, address, keys_too=False)
-    return jsonify(account_json(new_email.set_email(store(), caller.name, wanted.email, address), caller.scopes))
+    auth.in_person(caller.name, wanted.password)
+    return jsonify(account_json(new_email.set_email(store(), caller.name, wanted.email, caller.actor), caller.scopes))
 
 
 @bp.get("/api/v1/me/quota")
@@ -41,8 +41,8 @@ def change_password() -> Response:
     """A new password; the present one must be given too, so that an API key alone cannot change it."""
     caller = auth.somebody(Scope.WRITE)
     wanted = PasswordChange.read(body.json_object(request.environ))
-    parts().credentials.by_password(caller.name, wanted.current, auth.client_address(), keys_too=False)
-    new_password.set_password(store(), caller.name, wanted.new)
+    auth.in_person(caller.name, wanted.current)
+    new_password.set_password(store(), caller.name, wanted.new, caller.actor)
     return Response(status=204)
 
 
@@ -51,5 +51,5 @@ def remove() -> Response:
     """Delete the caller with all his files; the password must be given once more."""
     caller = auth.somebody(Scope.DELETE)
     wanted = PasswordGiven.read(body.json_object(request.environ))
-    parts().credentials.by_password(caller.name, wanted.password, auth.client_address(), keys_too=False)
-    return jsonify({"deleted": removal.remove_account(store(), caller.name)})
+    auth.in_person(caller.name, wanted.password)
+    return jsonify({"deleted": removal.remove_account(store(), caller.name, caller.actor)})

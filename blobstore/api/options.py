@@ -98,17 +98,29 @@ def expires_in(seconds: int) -> datetime:
     return datetime.now(UTC) + timedelta(seconds=seconds)
 
 
+def moment(name: str, text: str) -> datetime:
+    """The moment that the parameter `name` says, in RFC 3339 with its zone. Raises BadOption."""
+    try:
+        return _moment(text)
+    except (ValueError, OverflowError) as error:
+        raise BadOption(name, "is a time like 2030-01-31T12:00:00Z, with its zone") from error
+
+
 def expires_at(text: str) -> datetime:
     """A future moment in RFC 3339, with its zone. Raises BadExpires."""
     try:
-        if not _RFC_3339.fullmatch(text):
-            raise ValueError(text)
-        moment = datetime.fromisoformat(text.upper()).astimezone(UTC)
+        moment = _moment(text)
     except (ValueError, OverflowError) as error:
         raise BadExpires("expires_at is a time like 2030-01-31T12:00:00Z, with its zone") from error
     if not datetime.now(UTC) < moment <= datetime.now(UTC) + MAX_EXPIRES:
         raise BadExpires("expires_at is in the future, within a hundred years")
     return moment
+
+
+def _moment(text: str) -> datetime:
+    if not _RFC_3339.fullmatch(text):
+        raise ValueError(text)
+    return datetime.fromisoformat(text.upper()).astimezone(UTC)
 
 
 def limit(values: Mapping[str, str], default: int = 100, most: int = 1000) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, jsonify, request
 
 from blobstore.api import auth, body
-from blobstore.api.context import parts, store
+from blobstore.api.context import store
 from blobstore.api.schemas.credentials import LoginWanted, session_json, token_json
 from blobstore.core import sessions
 from blobstore.core.gate import Scope, require_password
@@ -19,9 +19,9 @@ def log_in() -> Response:
     """A token for a name and a password; it is a Bearer token until it ends."""
     auth.anybody()
     wanted = LoginWanted.read(body.fields(request.environ))
-    address = auth.client_address()
-    caller = parts().credentials.by_password(wanted.username, wanted.password, address, keys_too=False)
-    return jsonify(token_json(sessions.log_in(store(), caller, address, request.headers.get("User-Agent", ""))))
+    caller = auth.in_person(wanted.username, wanted.password)
+    agent = request.headers.get("User-Agent", "")
+    return jsonify(token_json(sessions.log_in(store(), caller, auth.client_address(), agent)))
 
 
 @bp.post("/api/v1/auth/logout")
@@ -30,7 +30,7 @@ def log_out() -> Response:
     caller = auth.somebody(Scope.READ)
     if caller.session_id is None:
         raise NotFound("this request carries no login token: there is no session to end")
-    sessions.log_out(store(), caller.user_id, caller.session_id)
+    sessions.log_out(store(), caller.user_id, caller.session_id, caller.actor)
     return Response(status=204)
 
 
@@ -46,5 +46,5 @@ def page() -> Response:
 def end(session_id: str) -> Response:
     """End one session of the caller's; its token is refused on the next request."""
     caller = require_password(auth.somebody(Scope.READ))
-    sessions.log_out(store(), caller.user_id, session_id)
+    sessions.log_out(store(), caller.user_id, session_id, caller.actor)
     return Response(status=204)

@@ -17,5 +17,5 @@ def sign_up() -> tuple[Response, int]:
     """An account, 201 when it may be used at once, 202 when its e-mail must be verified first."""
     auth.anybody()
     wanted = SignUpWanted.read(body.json_object(request.environ))
-    account = signup.sign_up(store(), wanted.name, wanted.email, wanted.password, auth.client_address())
+    account = signup.sign_up(store(), wanted.name, wanted.email, wanted.password, auth.actor())
     return jsonify(signup_json(account)), 201 if account.admitted else 202

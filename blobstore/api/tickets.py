@@ -26,7 +26,7 @@ def set_password() -> Response:
     """A new password for a ticket."""
     auth.anybody()
     wanted = PasswordTicket.read(body.json_object(request.environ))
-    tickets.redeem_password(store(), wanted.ticket, wanted.new)
+    tickets.redeem_password(store(), wanted.ticket, wanted.new, by=auth.actor())
     return Response(status=204)
 
 
@@ -44,5 +44,5 @@ def verify_email() -> Response:
     """The proof of an e-mail: the ticket that was sent there."""
     auth.anybody()
     wanted = TicketGiven.read(body.json_object(request.environ))
-    tickets.redeem_email(store(), wanted.ticket)
+    tickets.redeem_email(store(), wanted.ticket, by=auth.actor())
     return Response(status=204)

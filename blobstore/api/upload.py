@@ -10,7 +10,7 @@ from blobstore.api import auth, body, declared, options
 from blobstore.api.answers import check_format, upload_answer, upload_answers
 from blobstore.api.context import parts, store
 from blobstore.api.schemas.files import UploadJson
-from blobstore.core import receive, upload
+from blobstore.core import banned, receive, upload
 from blobstore.core.files import Changes
 from blobstore.core.gate import Caller, Scope, check_folder
 from blobstore.core.names import parse_name, parse_path
@@ -18,6 +18,7 @@ from blobstore.digest import Digest
 from blobstore.errors import (
     BadOption,
     BlobstoreError,
+    ContentBanned,
     InsufficientScope,
     LimitExceeded,
     MissingFile,
@@ -110,6 +111,7 @@ def _raw(caller: Caller, named: Changes, digest: Digest | None = None) -> Respon
 
 def _json(caller: Caller) -> Response:
     values, _ = _options(caller, Changes())
+    _refuse_declared()
     size = body.length(request.environ)
     receive.check_room(store(), caller, receive.Announced.within((size or 0) * 3 // 4, 64 << 10))
     with parts().whole_bodies.holding(MAX_JSON_BYTES if size is None else min(size, MAX_JSON_BYTES)):
@@ -126,6 +128,7 @@ def _json(caller: Caller) -> Response:
 def _form(caller: Caller) -> Response:
     """Every file is staged first; nothing is stored before the closing boundary was seen."""
     values, _ = _options(caller, Changes())
+    _refuse_declared()
     announced = receive.Announced.within(body.length(request.environ), FORM_SLACK_BYTES)
     receive.check_room(store(), caller, announced, files=body.MAX_FILES)
     with ExitStack() as staged:
@@ -140,6 +143,12 @@ def _form(caller: Caller) -> Response:
         named: list[Changes] = [{"name": name, **given} if name else given for name in names]
         outcomes = [_keep(caller, one, changes) for one, changes in zip(received, named, strict=True)]
     return upload_answers(caller, outcomes, values)
+
+
+def _refuse_declared() -> None:
+    """A content that is named in a header, of a body that has more than the content. Raises ContentBanned."""
+    if digest := declared.one(request.headers, None):
+        banned.refuse(store(), digest)
 
 
 def _receive_form(
@@ -189,5 +198,5 @@ def _keep(
         return received
     try:
         return upload.keep(store(), caller, received, given)
-    except (LimitExceeded, InsufficientScope) as error:
+    except (LimitExceeded, InsufficientScope, ContentBanned) as error:
         return error

@@ -1,4 +1,4 @@
-"""The command line: serve, user, key, upkeep, storage, db.
+"""The command line: serve, user, key, ban, events, upkeep, storage, db, backup, restore.
 
 It finds the same settings and the same data folder as the service, and so the same embedded PostgreSQL, which it
 starts for as long as it needs when no service runs.
@@ -12,7 +12,10 @@ from pathlib import Path
 import click
 
 from blobstore import __version__
+from blobstore.cli.backup import make_backup, restore_backup
+from blobstore.cli.bans import ban
 from blobstore.cli.base import plainly
+from blobstore.cli.events import events_group
 from blobstore.cli.upkeep import storage, upkeep_group
 from blobstore.cli.users import key, user
 from blobstore.database import upgrade
@@ -62,5 +65,5 @@ def upgrade_database() -> None:
     click.echo("the schema is current")
 
 
-for group in (user, key, upkeep_group, storage):
-    main.add_command(group)
+for command in (user, key, ban, events_group, upkeep_group, storage, make_backup, restore_backup):
+    main.add_command(command)

@@ -13,9 +13,13 @@ from typing import Any
 
 import click
 from pydantic import ByteSize, TypeAdapter, ValidationError
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
+from rich.progress import Progress as Bars
 
 from blobstore import app
 from blobstore.core.store import Store
+from blobstore.core.upkeep import Progress
 from blobstore.environment import load
 from blobstore.errors import BlobstoreError
 from blobstore.settings import Settings, SettingsError
@@ -66,12 +70,13 @@ def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:
+        from blobstore.dumps import DumpError
         from blobstore.embedded import EmbeddedError
         from blobstore.serve import ServeError
 
         try:
             return command(*args, **kwargs)
-        except (SettingsError, ServeError, EmbeddedError) as error:
+        except (SettingsError, ServeError, EmbeddedError, DumpError) as error:
             problem = str(error)
         except BlobstoreError as error:
             problem = error.detail + _cause(error)
@@ -83,6 +88,15 @@ def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
+@contextmanager
+def bar(title: str, total: int | None = None) -> Iterator[Progress]:
+    """Progress on a terminal, silence elsewhere."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Bars(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as bars:
+        task = bars.add_task(title, total=total)
+        yield lambda amount: bars.advance(task, amount)
+
+
 def _cause(error: BlobstoreError) -> str:
     """What PostgreSQL or the driver says of it, for the operator; it names no password."""
     said = str(getattr(error.__cause__, "orig", None) or error.__cause__ or "").strip().partition("\n")[0]
@@ -92,7 +106,7 @@ def _cause(error: BlobstoreError) -> str:
 @contextmanager
 def open_store() -> Iterator[Store]:
     """The store of the settings, on the embedded PostgreSQL when no other is set."""
-    settings = _settings()
+    settings = settings_of_commands()
     if settings.external_database is not None:
         yield app.open_store(settings)
         return
@@ -101,13 +115,16 @@ def open_store() -> Iterator[Store]:
     from blobstore import embedded
 
     with embedded.running(settings.data, settings.pg_version) as url:
-        store = app.open_store(_settings(DATABASE_URL=url))
+        store = app.open_store(settings_of_commands(DATABASE_URL=url))
         yield store
         store.database.dispose()
 
 
-def _settings(**given: str) -> Settings:
-    """The settings, with the secret that `serve` has made when no other is set: what we sign, the service accepts."""
+def settings_of_commands(**given: str) -> Settings:
+    """The settings with the patience of commands, and with the secret that `serve` has made when no other is set.
+
+    So the service accepts what we sign.
+    """
     settings = load({**os.environ, **given})
     made = settings.data / "secret.key"
     if settings.secret_key is None and os.access(made, os.R_OK):

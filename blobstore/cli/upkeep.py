@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from blobstore.cli.base import FINDINGS, Span, open_store, plainly
+from blobstore.cli.base import FINDINGS, Span, bar, open_store, plainly
 from blobstore.core import check, identity, rounds, upkeep
 from blobstore.settings import Settings
 
@@ -22,15 +19,6 @@ from blobstore.settings import Settings
 @click.group("upkeep")
 def upkeep_group() -> None:
     """Upkeep: reap, adopt, sweep, verify, check, run as in the background, status."""
-
-
-@contextmanager
-def _bar(title: str, total: int | None = None) -> Iterator[upkeep.Progress]:
-    """Progress on a terminal, silence elsewhere."""
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as progress:
-        task = progress.add_task(title, total=total)
-        yield lambda amount: progress.advance(task, amount)
 
 
 def _grace(field: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -78,7 +66,7 @@ def verify() -> None:
     """Read and hash everything; what is damaged is no longer served. Exits with 1 when something is."""
     with open_store() as store, rounds.noted(store, "verify") as tally:
         count, size = check.totals(store)
-        with _bar("verify", size) as progress:
+        with bar("verify", size) as progress:
             damages = list(upkeep.verify(store, progress))
         tally.handled, tally.handled_bytes, tally.findings = count, size, len(damages)
     for damage in damages:
@@ -96,7 +84,7 @@ def check_all(deep: bool, as_json: bool) -> None:
     count = 0
     with open_store() as store:
         _, size = check.totals(store)
-        with _bar("check", size if deep else None) as progress:
+        with bar("check", size if deep else None) as progress:
             grace = timedelta(seconds=store.settings.sweep_grace_seconds)
             for finding in check.check(store, deep=deep, grace=grace, progress=progress):
                 count += 1

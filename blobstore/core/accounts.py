@@ -11,7 +11,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from blobstore import emails
-from blobstore.core import passwords
+from blobstore.core import events, passwords
+from blobstore.core.actor import OPERATOR, Actor
+from blobstore.core.events import About, Action
 from blobstore.core.names import parse_user_name
 from blobstore.core.store import Store
 from blobstore.database import like_literally
@@ -63,6 +65,7 @@ def add(
     email: str | None = None,
     admin: bool = False,
     quota_bytes: int | None = None,
+    by: Actor = OPERATOR,
 ) -> Account:
     """Make a user by the word of an admin: his e-mail needs no proof.
 
@@ -71,7 +74,7 @@ def add(
     values = new_user(name, password, email=email, admin=admin, quota_bytes=quota_bytes)
     try:
         with store.database.transaction() as session:
-            return make(session, values)
+            return make(session, values, by)
     except IntegrityError as error:
         raise AlreadyExists("there is a user with that name or e-mail already") from error
 
@@ -140,10 +143,13 @@ def new_user(
     }
 
 
-def make(session: Session, values: dict[str, Any]) -> Account:
+def make(session: Session, values: dict[str, Any], by: Actor) -> Account:
     """Insert what `new_user` has checked. Raises IntegrityError when the name or e-mail is taken."""
     row: Any = session.execute(insert(User).values(**values).returning(*_ACCOUNT)).one()
-    return Account(*row)
+    account = Account(*row)
+    about = About(owner_id=account.id, target=account.name)
+    events.note(session, by, Action.USER_ADDED, about, role=account.role, quota=account.quota_bytes)
+    return account
 
 
 def parse_email(email: str) -> str:

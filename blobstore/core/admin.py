@@ -9,8 +9,10 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from blobstore.core import sessions
+from blobstore.core import events, sessions
 from blobstore.core.accounts import Account, locked, make, new_user, parse_email
+from blobstore.core.actor import OPERATOR, Actor
+from blobstore.core.events import About, Action
 from blobstore.core.store import Store
 from blobstore.errors import AlreadyExists, LastAdmin
 from blobstore.models import User
@@ -29,7 +31,7 @@ class AccountChanges(TypedDict, total=False):
     disabled: bool
 
 
-def change(store: Store, name: str, changes: AccountChanges) -> Account:
+def change(store: Store, name: str, changes: AccountChanges, by: Actor = OPERATOR) -> Account:
     """Apply `changes`; answer the user as he is then.
 
     Raises NotFound, BadOption, LastAdmin, AlreadyExists for the e-mail.
@@ -46,6 +48,7 @@ def change(store: Store, name: str, changes: AccountChanges) -> Account:
                 sessions.end_all(session, account.id)
             if values:
                 session.execute(update(User).where(User.id == account.id).values(**values))
+                _note(session, account, changes, by)
             return locked(session, name)
     except IntegrityError as error:
         raise AlreadyExists("there is a user with that e-mail already") from error
@@ -56,9 +59,9 @@ def set_quota(store: Store, name: str, quota_bytes: int | None) -> None:
     change(store, name, {"quota": quota_bytes})
 
 
-def set_disabled(store: Store, name: str, *, disabled: bool) -> None:
+def set_disabled(store: Store, name: str, *, disabled: bool, by: Actor = OPERATOR) -> None:
     """A disabled user is refused on the next request, and nothing of his is served. Raises NotFound, LastAdmin."""
-    change(store, name, {"disabled": disabled})
+    change(store, name, {"disabled": disabled}, by)
 
 
 def first_admin(store: Store) -> tuple[str, str] | None:
@@ -71,7 +74,7 @@ def first_admin(store: Store) -> tuple[str, str] | None:
         if session.scalar(select(func.count()).select_from(User).where(User.role == "admin")):
             return None
         name, email, password = _first_credentials(store.settings)
-        make(session, new_user(name, password, email=email, admin=True, quota_bytes=None))
+        make(session, new_user(name, password, email=email, admin=True, quota_bytes=None), OPERATOR)
     return name, password
 
 
@@ -84,6 +87,12 @@ def _email_by_word(email: str | None) -> dict[str, Any]:
 def _first_credentials(settings: Settings) -> tuple[str, str | None, str]:
     given = settings.admin_password
     return FIRST_ADMIN, settings.admin_email, given.get_secret_value() if given else secrets.token_urlsafe(18)
+
+
+def _note(session: Session, account: Account, changes: AccountChanges, by: Actor) -> None:
+    """The log is kept for longer than the account: it says that the e-mail has changed, and not to what."""
+    now = {**changes, **({"email": "changed"} if "email" in changes else {})}
+    events.note(session, by, Action.USER_CHANGED, About(account.id, target=account.name), now=now)
 
 
 def _keep_an_admin(session: Session, account: Account) -> None:

@@ -12,7 +12,9 @@ from datetime import timedelta
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from blobstore.core import banned
 from blobstore.digest import Digest
+from blobstore.errors import ContentBanned
 
 _LOCK_OR_INSERT = text("""
 INSERT INTO blobs (digest, size_bytes, refs, content_type) VALUES (:digest, :size, 0, :content_type)
@@ -23,9 +25,10 @@ _LOCK = text("""
 SELECT size_bytes, location, published_at IS NOT NULL AND damaged_at IS NULL
 FROM blobs WHERE digest = :digest FOR UPDATE
 """)
-_CLAIM = text("""
+_CLAIM = text(f"""
 INSERT INTO claims (owner_id, digest, files) VALUES (:owner, :digest, 1)
-ON CONFLICT (owner_id, digest) DO UPDATE SET files = claims.files + 1 RETURNING files = 1
+ON CONFLICT (owner_id, digest) DO UPDATE SET files = claims.files + 1
+RETURNING files = 1, {banned.REASON.format(":digest")}
 """)
 _REFER = text("UPDATE blobs SET refs = refs + 1, unreferenced_at = NULL WHERE digest = :digest")
 _CLAIMED = text("SELECT files FROM claims WHERE owner_id = :owner AND digest = :digest FOR UPDATE")
@@ -94,12 +97,14 @@ def lock(session: Session, digest: Digest) -> Locked | None:
 
 
 def claim(session: Session, owner_id: int, digest: Digest) -> bool:
-    """Count one more file of the owner on the locked blob; True when that made a new claim."""
+    """Count one more file of the owner on the locked blob; True when that made a new claim. Raises ContentBanned."""
     values = {"owner": owner_id, "digest": digest.hex}
-    new: bool = session.execute(_CLAIM, values).scalar_one()
+    new, reason = session.execute(_CLAIM, values).one()
+    if reason is not None:
+        raise ContentBanned(reason)
     if new:
         session.execute(_REFER, values)
-    return new
+    return bool(new)
 
 
 def claimed(session: Session, owner_id: int, digest: Digest) -> int:

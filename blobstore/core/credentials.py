@@ -28,6 +28,7 @@ from blobstore.core.gate import ALL_SCOPES, Caller, Scope
 from blobstore.core.limits import Limiter
 from blobstore.core.passwords import DECOY, Verifier
 from blobstore.core.store import Store
+from blobstore.core.tally import Tally
 from blobstore.database import Prepared
 from blobstore.emails import fold
 from blobstore.errors import EmailUnverified, TooManyAttempts, Unauthenticated
@@ -73,8 +74,9 @@ class _Turn:
 class Credentials:
     """One worker's judge of credentials, with what it remembers."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, tally: Tally | None = None) -> None:
         self._store = store
+        self._tally = tally or Tally()
         self._limiter = Limiter(store.database)
         self.verifier = Verifier()
         self._secret = secrets.token_bytes(32)
@@ -100,6 +102,7 @@ class Credentials:
         known = row if row is not None and not row[8] else None
         user_id, account, password_hash = (known[0], known[1], known[6]) if known else (0, folded, DECOY)
         if not self._fits(user_id, password_hash, password, (account, address)) or known is None:
+            self._tally.failed_login(row[1] if row else None, row[0] if row else None, address)
             raise Unauthenticated("wrong name or password")
         if known[5]:
             raise EmailUnverified("this account waits for its e-mail to be verified; a link was sent there")

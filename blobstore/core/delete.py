@@ -7,13 +7,15 @@ The bytes stay until a sweep finds that nobody claims them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from enum import Enum
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from blobstore.core import blobs, files, quota
+from blobstore.core import banned, blobs, events, files, quota
+from blobstore.core.events import About, Action
 from blobstore.core.gate import ROOT, Caller, Scope, require, within
 from blobstore.core.store import Store
 from blobstore.database import retrying
@@ -32,6 +34,7 @@ class Which(Enum):
     OWN_PENDING = "id = :id AND ready_at IS NULL"
     STALLED = "id = :id AND ready_at IS NULL AND reserved_at < clock_timestamp() - CAST(:grace AS interval)"
     EXPIRED = "id = :id AND expires_at <= clock_timestamp()"
+    BANNED = banned.STILL_BANNED
     ALL = "id = :id"
 
 
@@ -43,11 +46,20 @@ class Deleted:
     freed_bytes: int
 
 
+Then = Callable[[Session, Deleted], None]
+"""What else belongs to the transaction of a delete."""
+
+
 def delete_file(store: Store, caller: Caller, file_id: str, *, dry_run: bool = False) -> Deleted:
     """Delete one file of the caller. Raises NotFound, InsufficientScope."""
     file = files.get(store, caller, file_id, Scope.DELETE)
-    values: dict[str, object] = {"id": file_id, "within": within(caller.folder)}
-    return remove(store, caller.user_id, file.digest, Which.ONE, values, dry_run=dry_run)
+
+    def note(session: Session, deleted: Deleted) -> None:
+        about, what = About(file.owner_id, file.digest, file.id), {"name": file.name, "folder": file.folder}
+        events.note(session, caller.actor, Action.FILE_DELETED, about, **what, **asdict(deleted))
+
+    values = {"id": file_id, "within": within(caller.folder)}
+    return remove(store, caller.user_id, file.digest, Which.ONE, values, dry_run=dry_run, then=note)
 
 
 def delete_content(
@@ -58,20 +70,34 @@ def delete_content(
     Without `folder`, a key of one folder deletes what is there and below. Raises NotFound, InsufficientScope.
     """
     require(caller, Scope.DELETE)
-    values: dict[str, object] = {"within": within(caller.folder)}
-    if folder is not None:
-        return remove(store, caller.user_id, digest, Which.IN_FOLDER, {**values, "folder": folder}, dry_run=dry_run)
     which = Which.BY_HASH if caller.folder == ROOT else Which.BELOW
-    return remove(store, caller.user_id, digest, which, values, dry_run=dry_run)
+    values = {"within": within(caller.folder)}
+    if folder is not None:
+        which, values = Which.IN_FOLDER, {**values, "folder": folder}
+
+    def note(session: Session, deleted: Deleted) -> None:
+        about, below = About(caller.user_id, digest), caller.folder if folder is None else folder
+        events.note(session, caller.actor, Action.CONTENT_DELETED, about, folder=below, **asdict(deleted))
+
+    return remove(store, caller.user_id, digest, which, values, dry_run=dry_run, then=note)
 
 
 @retrying
 def remove(
-    store: Store, owner_id: int, digest: Digest, which: Which, values: dict[str, object], *, dry_run: bool = False
+    store: Store,
+    owner_id: int,
+    digest: Digest,
+    which: Which,
+    values: Mapping[str, object],
+    *,
+    dry_run: bool = False,
+    then: Then | None = None,
 ) -> Deleted:
-    """The ordinary delete, in one transaction. Raises NotFound when there is nothing to delete."""
+    """The ordinary delete, and what `then` adds, in one transaction. Raises NotFound when nothing is deleted."""
     with store.database.transaction() as session:
         deleted = _remove(session, owner_id, digest, which, values)
+        if then:
+            then(session, deleted)
         if dry_run:
             session.rollback()
         failpoint("delete_locked")
@@ -79,7 +105,7 @@ def remove(
     return deleted
 
 
-def _remove(session: Session, owner_id: int, digest: Digest, which: Which, values: dict[str, object]) -> Deleted:
+def _remove(session: Session, owner_id: int, digest: Digest, which: Which, values: Mapping[str, object]) -> Deleted:
     blob = blobs.lock(session, digest)
     claimed = blobs.claimed(session, owner_id, digest) if blob else 0
     gone = _delete_rows(session, owner_id, digest, which, values) if claimed else 0
@@ -90,7 +116,9 @@ def _remove(session: Session, owner_id: int, digest: Digest, which: Which, value
     return Deleted(gone, blob.size_bytes if last else 0)
 
 
-def _delete_rows(session: Session, owner_id: int, digest: Digest, which: Which, values: dict[str, object]) -> int:
-    statement = text(f"DELETE FROM files WHERE owner_id = :owner AND digest = :digest AND {which.value}")
-    result = session.execute(statement, {"owner": owner_id, "digest": digest.hex, **values})
+def _delete_rows(session: Session, owner_id: int, digest: Digest, which: Which, values: Mapping[str, object]) -> int:
+    statement = f"DELETE FROM files WHERE owner_id = :owner AND digest = :digest AND {which.value}"
+    if which is Which.BANNED:
+        statement = banned.remembered(statement)
+    result = session.execute(text(statement), {"owner": owner_id, "digest": digest.hex, **values})
     return int(result.rowcount)  # type: ignore[attr-defined]

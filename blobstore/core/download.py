@@ -18,22 +18,24 @@ from blobstore.core.identity import confirm
 from blobstore.core.store import Store
 from blobstore.database import Prepared
 from blobstore.digest import Digest
-from blobstore.errors import BlobMissing, ContentDamaged, NotFound, StorageUnavailable
+from blobstore.errors import BlobMissing, ContentBanned, ContentDamaged, NotFound, StorageUnavailable
 
 PIECE_BYTES = 256 << 10
 
 _FIND = Prepared(
     "find_by_digest",
     ("text", "bigint", "text"),
-    """SELECT f.id, f.owner_id, f.name, f.visibility, f.expires_at, b.size_bytes, b.content_type, b.location,
-              b.published_at, f.expires_at IS NOT NULL AND EXISTS (
-                  SELECT FROM files o JOIN users p ON p.id = o.owner_id AND NOT p.disabled
-                  WHERE o.digest = b.digest AND o.visibility = 'public' AND o.ready_at IS NOT NULL
-                    AND o.expires_at IS NULL)
-       FROM files f JOIN blobs b USING (digest) JOIN users u ON u.id = f.owner_id
-       WHERE digest = $1 AND f.ready_at IS NOT NULL AND (f.expires_at IS NULL OR f.expires_at > clock_timestamp())
-         AND NOT u.disabled AND (f.visibility = 'public' OR (f.owner_id = $2 AND starts_with(f.folder || '/', $3)))
-       ORDER BY f.visibility = 'public' DESC, f.ready_at, f.id LIMIT 1""",
+    """SELECT found.*, n.reason
+       FROM (SELECT (SELECT reason FROM bans WHERE digest = $1) AS reason) n LEFT JOIN LATERAL (
+           SELECT f.id, f.owner_id, f.name, f.visibility, f.expires_at, b.size_bytes, b.content_type, b.location,
+                  b.published_at, f.expires_at IS NOT NULL AND EXISTS (
+                      SELECT FROM files o JOIN users p ON p.id = o.owner_id AND NOT p.disabled
+                      WHERE o.digest = b.digest AND o.visibility = 'public' AND o.ready_at IS NOT NULL
+                        AND o.expires_at IS NULL)
+           FROM files f JOIN blobs b USING (digest) JOIN users u ON u.id = f.owner_id
+           WHERE digest = $1 AND f.ready_at IS NOT NULL AND (f.expires_at IS NULL OR f.expires_at > clock_timestamp())
+             AND NOT u.disabled AND (f.visibility = 'public' OR (f.owner_id = $2 AND starts_with(f.folder || '/', $3)))
+           ORDER BY f.visibility = 'public' DESC, f.ready_at, f.id LIMIT 1) found ON true""",
 )
 _LOCATION = Prepared(
     "blob_location",
@@ -56,17 +58,23 @@ class Found:
     content_type: str
     location: str | None
     published_at: datetime | None
+    private: bool
+    """The file is: whoever gets its bytes is noted in the audit log."""
 
 
 def find(store: Store, caller: Caller | None, digest: Digest) -> Found:
-    """The oldest public file with this content, else the caller's own oldest. Raises NotFound, ContentDamaged.
+    """The oldest public file with this content, else the caller's own oldest.
 
     With a public file the answer never depends on who asks. `expires_at` is None while any public file has no expiry.
+    Raises ContentBanned whoever asks and whatever is there, NotFound, ContentDamaged.
     """
     row = store.database.fetch(_FIND, digest.hex, reader_id(caller), within(caller.folder if caller else ROOT))
-    if row is None:
+    assert row is not None, "there is a row for what is neither banned nor found"  # noqa: S101
+    file_id, owner_id, name, visibility, expires_at, size, content_type, location, published_at, lasting, reason = row
+    if reason is not None:
+        raise ContentBanned(reason)
+    if file_id is None:
         raise NotFound("there is nothing under this hash")
-    file_id, owner_id, name, visibility, expires_at, size, content_type, location, published_at, lasting = row
     public = visibility == "public"
     return _whole(
         Found(
@@ -80,6 +88,7 @@ def find(store: Store, caller: Caller | None, digest: Digest) -> Found:
             content_type=content_type,
             location=location,
             published_at=published_at,
+            private=not public,
         )
     )
 
@@ -102,6 +111,7 @@ def find_content(store: Store, file: StoredFile) -> Found:
             content_type=content_type,
             location=location,
             published_at=published_at,
+            private=file.visibility == "private",
         )
     )
 

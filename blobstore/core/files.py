@@ -5,34 +5,35 @@ change   one transaction: lock the blob, look again, refuse a twin, update the r
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import Any, NoReturn, TypedDict
 
 from sqlalchemy import text, update
 from sqlalchemy.orm import Session
 
-from blobstore.core import blobs
-from blobstore.core.gate import ROOT, Caller, Scope, authorize, check_changes, check_folder, within
+from blobstore.core import banned, blobs, cursors, events
+from blobstore.core.events import About, Action, Noted
+from blobstore.core.gate import ROOT, Caller, Scope, authorize, check_changes, check_folder, sees, within
 from blobstore.core.store import Store
 from blobstore.database import like_literally, retrying
 from blobstore.digest import Digest
-from blobstore.errors import AlreadyExists, BadCursor, NotFound
+from blobstore.errors import AlreadyExists, ContentBanned, NotFound
 from blobstore.models import File
 
 COLUMNS = """
 f.id, f.owner_id, f.digest, f.name, f.folder, b.size_bytes, b.content_type, f.visibility, f.tags,
 f.ready_at, f.expires_at, f.downloads, f.last_downloaded_at"""
-LIVE = "f.ready_at IS NOT NULL AND (f.expires_at IS NULL OR f.expires_at > clock_timestamp())"
-_ONE = text(f"""
-SELECT {COLUMNS} FROM files f JOIN blobs b USING (digest) JOIN users u ON u.id = f.owner_id
-WHERE f.id = :id AND {LIVE} AND NOT u.disabled
-""")
+_NOT_EXPIRED = "f.ready_at IS NOT NULL AND (f.expires_at IS NULL OR f.expires_at > clock_timestamp())"
+LIVE = f"{_NOT_EXPIRED} AND {banned.REASON.format('f.digest')} IS NULL"
+_ONE_SQL = f"""
+SELECT {COLUMNS} FROM files f JOIN blobs b USING (digest)
+WHERE f.id = :id AND {LIVE} AND (SELECT NOT disabled FROM users WHERE users.id = f.owner_id)
+"""
+_ONE, _ONE_NOTED = text(_ONE_SQL), events.beside(_ONE_SQL)
 _TWIN = text(f"""
-SELECT f.id, NOT ({LIVE}) AS expired FROM files f
+SELECT f.id, f.name, f.folder, NOT ({_NOT_EXPIRED}) AS expired FROM files f
 WHERE f.owner_id = :owner AND f.digest = :digest AND f.ready_at IS NOT NULL AND f.id <> :id
   AND (CAST(:name AS text) IS NULL OR f.name = :name)
   AND CASE WHEN CAST(:folder AS text) IS NOT NULL THEN f.folder = :folder
@@ -78,9 +79,11 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class Twin:
-    """A ready file of the same owner and content, under the same name if one was asked for."""
+    """A ready file of the same owner and content, under the same name if one was asked for; banned or not."""
 
     id: str
+    name: str
+    folder: str
     expired: bool
 
 
@@ -105,40 +108,57 @@ def find_twin(
     return Twin(*row) if row else None
 
 
-def read(session: Session, file_id: str) -> StoredFile | None:
-    """One live file, whoever asks: for those that have asked the gate, or are about to."""
-    row = session.execute(_ONE, {"id": file_id}).one_or_none()
+def read(session: Session, file_id: str, noted: Noted | None = None) -> StoredFile | None:
+    """One live file, whoever asks: for those that have asked the gate, or are about to; and `noted`, an event of it."""
+    statement, values = (_ONE_NOTED, noted) if noted else (_ONE, {})
+    row = session.execute(statement, {"id": file_id, **values}).one_or_none()
     return StoredFile.of(row) if row else None
 
 
+def live(session: Session, file_id: str, noted: Noted | None = None) -> StoredFile:
+    """The same of a file that has just been seen. Raises ContentBanned, NotFound when it is not live any more."""
+    file = read(session, file_id, noted)
+    if file is None:
+        gone = banned.file(session, file_id)
+        raise ContentBanned(gone.reason) if gone else NotFound("the file has expired, or its owner was disabled")
+    return file
+
+
 def get(store: Store, caller: Caller | None, file_id: str, scope: Scope = Scope.READ) -> StoredFile:
-    """The file `file_id`, if the caller may. Raises NotFound, InsufficientScope."""
+    """The file `file_id`, if the caller may. Raises NotFound, InsufficientScope, ContentBanned."""
     with store.database.transaction() as session:
         file = read(session, file_id)
+        # Looked for behind a file of somebody else too: its 404 must not come sooner than that of what is not there.
+        gone = None if file and sees(caller, file) else banned.file(session, file_id)
     if file is None:
-        raise NotFound("there is no such file")
+        return _refuse_gone(caller, scope, gone)
     authorize(caller, scope, file)
     return file
+
+
+def _refuse_gone(caller: Caller | None, scope: Scope, gone: banned.BannedFile | None) -> NoReturn:
+    if gone is None:
+        raise NotFound("there is no such file")
+    authorize(caller, scope, gone)
+    raise ContentBanned(gone.reason)
 
 
 @retrying
 def change(store: Store, caller: Caller, file_id: str, changes: Changes) -> StoredFile:
     """Apply `changes`; answer the file as it is then.
 
-    Raises NotFound, AlreadyExists when that would make a twin, OutsideFolder, InsufficientScope.
+    Raises NotFound, ContentBanned, AlreadyExists when that would make a twin, OutsideFolder, InsufficientScope.
     """
     seen = get(store, caller, file_id, Scope.WRITE)
     with store.database.transaction() as session:
         blobs.lock(session, seen.digest)
-        file = read(session, file_id)
-        if file is None:
-            raise NotFound("there is no such file")
+        file = live(session, file_id)
         authorize(caller, Scope.WRITE, file)
         apply(session, caller, file, changes)
-        changed = read(session, file_id)
-    if changed is None:
-        raise NotFound("the file has just expired")
-    return changed
+        about, was = About(file.owner_id, file.digest, file.id), {field: getattr(file, field) for field in changes}
+        place = {"name": file.name, "folder": file.folder}
+        noted = events.noted(caller.actor, Action.FILE_CHANGED, about, **place, was=was, now=changes)
+        return live(session, file_id, noted)
 
 
 def apply(session: Session, caller: Caller, file: StoredFile, changes: Changes) -> None:
@@ -187,7 +207,7 @@ def page(store: Store, caller: Caller, filters: Filters, *, limit: int, cursor: 
         values["within"] = within(caller.folder)
     if cursor is not None:
         where.append("(f.ready_at, f.id) < (:ready_at, :id)")
-        values.update(_read_cursor(cursor))
+        values["ready_at"], values["id"] = cursors.read(cursor)
     statement = text(f"""
         SELECT {COLUMNS} FROM files f JOIN blobs b USING (digest)
         WHERE f.owner_id = :owner AND {LIVE} {"".join(f" AND {condition}" for condition in where)}
@@ -196,7 +216,7 @@ def page(store: Store, caller: Caller, filters: Filters, *, limit: int, cursor: 
     with store.database.transaction() as session:
         files = [StoredFile.of(row) for row in session.execute(statement, values)]
     more = len(files) > limit
-    return Page(files[:limit], _write_cursor(files[limit - 1]) if more else None)
+    return Page(files[:limit], cursors.write(files[limit - 1].created_at, files[limit - 1].id) if more else None)
 
 
 def _conditions(filters: Filters) -> tuple[list[str], dict[str, Any]]:
@@ -216,17 +236,3 @@ def _conditions(filters: Filters) -> tuple[list[str], dict[str, Any]]:
     for given, _, bound in choices:
         values.update(bound if given else {})
     return where, values
-
-
-def _write_cursor(last: StoredFile) -> str:
-    return base64.urlsafe_b64encode(json.dumps([last.created_at.isoformat(), last.id]).encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str) -> dict[str, Any]:
-    try:
-        ready_at, file_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        if not isinstance(file_id, str) or not file_id.isalnum() or not file_id.isascii():
-            raise ValueError(file_id)
-        return {"ready_at": datetime.fromisoformat(ready_at), "id": file_id}
-    except (ValueError, TypeError, RecursionError) as error:
-        raise BadCursor("this cursor is not one that a list has handed out") from error

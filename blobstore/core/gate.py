@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from blobstore.core.actor import OPERATOR, Actor
 from blobstore.errors import InsufficientScope, NotFound, OutsideFolder, PasswordRequired, Unauthenticated
 
 
@@ -43,6 +44,8 @@ class Caller:
     """Which of the user's passwords it was that was verified just now; None for any other way in."""
     folder: str = ROOT
     """The only one whose files, and those below it, are his: an API key may be for one folder."""
+    actor: Actor = OPERATOR
+    """The caller as the audit log names him, with the address and the request that he asks by."""
 
 
 class Guarded(Protocol):
@@ -106,6 +109,11 @@ def reader_id(caller: Caller | None) -> int | None:
     Of these only the ones `within` his folder.
     """
     return caller.user_id if caller and Scope.READ in caller.scopes else None
+
+
+def sees(caller: Caller | None, file: Guarded) -> bool:
+    """Whether the caller may know that there is such a file."""
+    return file.visibility == "public" or owns(caller, file)
 
 
 def within(folder: str) -> str:

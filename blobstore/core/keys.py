@@ -17,6 +17,9 @@ from typing import Any
 from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
+from blobstore.core import events
+from blobstore.core.actor import OPERATOR, Actor
+from blobstore.core.events import About, Action
 from blobstore.core.gate import ROOT, Scope
 from blobstore.core.ids import base62, random_base62
 from blobstore.core.store import Store
@@ -69,6 +72,7 @@ def issue(
     *,
     folder: str = ROOT,
     expires_at: datetime | None = None,
+    by: Actor = OPERATOR,
 ) -> tuple[StoredKey, str]:
     """Make an API key for the files in `folder` and below; the key itself is answered this once.
 
@@ -83,13 +87,19 @@ def issue(
         raise BadOption("folder", "does not go with the scope admin, which is not about files")
     values = {"owner_id": owner_id, "name": name, "scopes": chosen, "folder": folder, "expires_at": expires_at}
     with store.database.transaction() as session:
-        return _insert(store, session, values)
+        return _insert(store, session, values, by, Action.KEY_ISSUED)
 
 
-def _insert(store: Store, session: Session, values: dict[str, Any]) -> tuple[StoredKey, str]:
+def _insert(
+    store: Store, session: Session, values: dict[str, Any], by: Actor, action: Action, **details: object
+) -> tuple[StoredKey, str]:
     key = make()
     own = {"id": random_base62(store.settings.short_id_length), "key_hash": hash_key(key), "last_four": key[-4:]}
-    return StoredKey(*session.execute(insert(ApiKey).values(**values, **own).returning(*_COLUMNS)).one()), key
+    stored = StoredKey(*session.execute(insert(ApiKey).values(**values, **own).returning(*_COLUMNS)).one())
+    about = About(values["owner_id"], target=stored.id)
+    shown = {"name": stored.name, "scopes": stored.scopes, "folder": stored.folder, "expires_at": stored.expires_at}
+    events.note(session, by, action, about, **shown, **details)
+    return stored, key
 
 
 def keys(store: Store, owner_id: int) -> list[StoredKey]:
@@ -99,7 +109,7 @@ def keys(store: Store, owner_id: int) -> list[StoredKey]:
         return [StoredKey(*row) for row in rows]
 
 
-def rotate(store: Store, owner_id: int, key_id: str, overlap: timedelta) -> tuple[StoredKey, str]:
+def rotate(store: Store, owner_id: int, key_id: str, overlap: timedelta, by: Actor = OPERATOR) -> tuple[StoredKey, str]:
     """Put a new key in the place of one, in one transaction; the key itself is answered this once.
 
     It has the same name, scopes and folder, and lives as long from now as the old one was to live. That one works on
@@ -118,7 +128,10 @@ def rotate(store: Store, owner_id: int, key_id: str, overlap: timedelta) -> tupl
         _retire(session, key_id, overlap)
         end = None if old.expires_at is None else func.now() + (old.expires_at - old.created_at)
         same = {"name": old.name, "scopes": old.scopes, "folder": old.folder, "expires_at": end}
-        return _insert(store, session, {"owner_id": owner_id, **same})
+        values = {"owner_id": owner_id, **same}
+        return _insert(
+            store, session, values, by, Action.KEY_ROTATED, old=key_id, overlap_seconds=overlap.total_seconds()
+        )
 
 
 def _retire(session: Session, key_id: str, overlap: timedelta) -> None:
@@ -130,12 +143,13 @@ def _retire(session: Session, key_id: str, overlap: timedelta) -> None:
     session.execute(update(ApiKey).where(ApiKey.id == key_id).values(rotated_at=now, expires_at=end))
 
 
-def revoke(store: Store, owner_id: int, key_id: str) -> None:
+def revoke(store: Store, owner_id: int, key_id: str, by: Actor = OPERATOR) -> None:
     """End the key; it is refused on the next request. Raises NotFound."""
     with store.database.transaction() as session:
         gone = session.execute(delete(ApiKey).where(ApiKey.id == key_id, ApiKey.owner_id == owner_id))
         if not gone.rowcount:  # type: ignore[attr-defined]
             raise NotFound("there is no such API key")
+        events.note(session, by, Action.KEY_REVOKED, About(owner_id, target=key_id))
 
 
 def revoke_all(session: Session, owner_id: int) -> None:

@@ -12,6 +12,7 @@ from email_validator import validate_email
 from sqlalchemy import select
 
 from blobstore.core import tickets
+from blobstore.core.actor import MAIL
 from blobstore.core.mails import WaitingMail
 from blobstore.core.store import Store
 from blobstore.core.tickets import Purpose
@@ -84,7 +85,7 @@ def _to_verify(store: Store, who: str) -> EmailMessage | None:
 
 
 def _with_link(store: Store, purpose: Purpose, name: str, address: str, subject: str, body: str) -> EmailMessage:
-    ticket, _ = tickets.issue(store, name, purpose)
+    ticket, _ = tickets.issue(store, name, purpose, by=MAIL)
     there = link(store.settings.base_url or "", purpose, ticket)
     return _message(store.settings, address, subject, body, name=name, link=there)
 

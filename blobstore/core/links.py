@@ -16,12 +16,14 @@ from hashlib import sha256
 
 from sqlalchemy import text
 
-from blobstore.core import files
+from blobstore.core import banned, events, files
+from blobstore.core.banned import BannedFile
+from blobstore.core.events import About, Action
 from blobstore.core.files import StoredFile
 from blobstore.core.gate import Caller, owns, reader_id
 from blobstore.core.ring import ring
 from blobstore.core.store import Store
-from blobstore.errors import BadSignature
+from blobstore.errors import BadSignature, ContentBanned
 
 LIFE = timedelta(hours=1)
 MAX_LIFE = timedelta(days=7)
@@ -40,8 +42,11 @@ class Link:
 
 
 def sign(store: Store, caller: Caller | None, file_id: str, now: datetime | None = None) -> tuple[Link, datetime]:
-    """A link to a file that the caller may read, and when it ends. Raises NotFound, InsufficientScope."""
+    """A link to a file that the caller may read, and when it ends. Raises what files.get does."""
     file = files.get(store, caller, file_id)
+    if caller and file.visibility == "private":
+        about = About(file.owner_id, file.digest, file.id)
+        events.write(store, caller.actor, Action.LINK_SIGNED, about, name=file.name, folder=file.folder)
     expires_at = (now or datetime.now(UTC)).replace(microsecond=0) + LIFE
     expires = int(expires_at.timestamp())
     secret = ring(store, _PURPOSE)[0]
@@ -52,10 +57,11 @@ def sign(store: Store, caller: Caller | None, file_id: str, now: datetime | None
 def opened(store: Store, file_id: str, link: Link, now: datetime | None = None) -> StoredFile:
     """The file that the link opens. Raises BadSignature for whatever is wrong with the link, or when the file is gone.
 
-    The two look the same: a made-up link must not tell whether there is such a file.
+    The two look the same: a made-up link must not tell whether there is such a file. A good link to a file that a ban
+    has taken raises ContentBanned.
     """
     with store.database.transaction() as session:
-        file = files.read(session, file_id)
+        file = files.read(session, file_id) or banned.file(session, file_id)
     left = link.expires - (now or datetime.now(UTC)).timestamp()
     secrets = [secret for secret in ring(store, _PURPOSE) if _key_id(secret) == link.key_id]
     if file is None or not secrets or not 0 < left <= MAX_LIFE.total_seconds():
@@ -64,15 +70,17 @@ def opened(store: Store, file_id: str, link: Link, now: datetime | None = None) 
     expected = [_signature(secrets[0], file, action, link.expires, epoch) for action in actions]
     if not any(hmac.compare_digest(each.encode(), link.signature.encode()) for each in expected):
         raise BadSignature("this link is not valid, or not any more")
+    if isinstance(file, BannedFile):
+        raise ContentBanned(file.reason)
     return file
 
 
-def _epoch(store: Store, file: StoredFile) -> int:
+def _epoch(store: Store, file: StoredFile | BannedFile) -> int:
     with store.database.transaction() as session:
         return int(session.execute(_EPOCH, {"id": file.owner_id}).scalar_one())
 
 
-def _signature(secret: bytes, file: StoredFile, action: str, expires: int, epoch: int) -> str:
+def _signature(secret: bytes, file: StoredFile | BannedFile, action: str, expires: int, epoch: int) -> str:
     mac = hmac.new(secret, digestmod=sha256)
     for field in ("1", action, file.id, file.digest.hex, str(expires), _key_id(secret), str(epoch)):
         mac.update(len(field).to_bytes(8, "big") + field.encode())

@@ -6,14 +6,16 @@ from contextlib import suppress
 
 from sqlalchemy import update
 
-from blobstore.core import passwords, sessions
+from blobstore.core import events, passwords, sessions
 from blobstore.core.accounts import locked
+from blobstore.core.actor import OPERATOR, Actor
+from blobstore.core.events import About, Action
 from blobstore.core.store import Store
 from blobstore.errors import Busy
 from blobstore.models import User
 
 
-def set_password(store: Store, name: str, password: str) -> None:
+def set_password(store: Store, name: str, password: str, by: Actor = OPERATOR) -> None:
     """Give the user a new password, and end his sessions; both bite on the next request. Raises NotFound, BadOption."""
     password_hash = passwords.hash_password(passwords.check_password(password))
     with store.database.transaction() as session:
@@ -21,20 +23,23 @@ def set_password(store: Store, name: str, password: str) -> None:
         values = {"password_hash": password_hash, "epoch": User.epoch + 1}
         session.execute(update(User).where(User.id == account.id).values(**values))
         sessions.end_all(session, account.id)
+        events.note(session, by, Action.PASSWORD_CHANGED, About(account.id, target=account.name))
 
 
-def set_password_once(store: Store, user_id: int, epoch: int, password: str) -> bool:
+def set_password_once(store: Store, user_id: int, epoch: int, password: str, by: Actor = OPERATOR) -> bool:
     """The same for a user of that epoch: of several at once, one succeeds. Raises BadOption."""
     password_hash = passwords.hash_password(passwords.check_password(password))
     with store.database.transaction() as session:
-        changed = session.execute(
+        name = session.execute(
             update(User)
             .where(User.id == user_id, User.epoch == epoch)
             .values(password_hash=password_hash, epoch=User.epoch + 1)
-        )
-        if changed.rowcount:  # type: ignore[attr-defined]
+            .returning(User.name)
+        ).scalar()
+        if name is not None:
             sessions.end_all(session, user_id)
-        return bool(changed.rowcount)  # type: ignore[attr-defined]
+            events.note(session, by, Action.PASSWORD_RESET, About(user_id, target=name))
+        return name is not None
 
 
 def rehash(store: Store, user_id: int, old_hash: str, password: str) -> None:

@@ -12,9 +12,12 @@ from __future__ import annotations
 from sqlalchemy import delete, exists, select, text
 from sqlalchemy.exc import IntegrityError
 
-from blobstore.core import accounts, keys, sessions
+from blobstore.core import accounts, events, keys, sessions
+from blobstore.core.accounts import Account
+from blobstore.core.actor import OPERATOR, UPKEEP, Actor
 from blobstore.core.admin import set_disabled
 from blobstore.core.delete import Which, remove
+from blobstore.core.events import About, Action
 from blobstore.core.store import Store
 from blobstore.digest import Digest
 from blobstore.errors import NotFound
@@ -23,12 +26,12 @@ from blobstore.models import ApiKey, File, User
 DELETE_BATCH = 500
 
 
-def remove_account(store: Store, name: str) -> int:
+def remove_account(store: Store, name: str, by: Actor = OPERATOR) -> int:
     """Delete the user with all his files, by the ordinary delete; how many files. Raises NotFound, LastAdmin."""
-    set_disabled(store, name, disabled=True)
+    set_disabled(store, name, disabled=True, by=by)
     account = accounts.get(store, name)
     removed = _remove_files(store, account.id)
-    while not _drop(store, account.id):
+    while not _drop(store, account, removed, by):
         removed += _remove_files(store, account.id)
     return removed
 
@@ -39,8 +42,11 @@ def forget_unverified(store: Store) -> int:
     has_keys = exists().where(ApiKey.owner_id == User.id)
     with store.database.transaction() as session:
         days = {"days": store.settings.unverified_days}
-        gone = session.execute(delete(User).where(~User.admitted, before, ~has_keys), days)
-        return int(gone.rowcount)  # type: ignore[attr-defined]
+        stale = delete(User).where(~User.admitted, before, ~has_keys).returning(User.id, User.name)
+        gone = session.execute(stale, days).all()
+        for row in gone:
+            events.note(session, UPKEEP, Action.USER_REMOVED, About(row.id, target=row.name), files=0)
+        return len(gone)
 
 
 def _remove_files(store: Store, owner_id: int) -> int:
@@ -51,13 +57,14 @@ def _remove_files(store: Store, owner_id: int) -> int:
     return removed
 
 
-def _drop(store: Store, user_id: int) -> bool:
+def _drop(store: Store, account: Account, removed: int, by: Actor) -> bool:
     """Delete the row; False when an upload that was under way has added a file meanwhile."""
     try:
         with store.database.transaction() as session:
-            keys.revoke_all(session, user_id)
-            sessions.end_all(session, user_id)
-            session.execute(delete(User).where(User.id == user_id))
+            keys.revoke_all(session, account.id)
+            sessions.end_all(session, account.id)
+            session.execute(delete(User).where(User.id == account.id))
+            events.note(session, by, Action.USER_REMOVED, About(account.id, target=account.name), files=removed)
     except IntegrityError:
         return False
     return True

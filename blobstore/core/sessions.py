@@ -13,6 +13,9 @@ import jwt
 from sqlalchemy import delete, insert, select, text
 from sqlalchemy.orm import Session
 
+from blobstore.core import events
+from blobstore.core.actor import OPERATOR, Actor
+from blobstore.core.events import About, Action
 from blobstore.core.gate import Caller
 from blobstore.core.ids import random_base62
 from blobstore.core.ring import ring
@@ -64,6 +67,7 @@ def log_in(store: Store, caller: Caller, address: str, agent: str) -> Token:
     with store.database.transaction() as session:
         _hold(session, caller)
         session.execute(insert(UserSession).values(**values))
+        events.note(session, caller.actor, Action.LOGIN, About(caller.user_id, target=session_id))
     claims = {"iss": ISSUER, "aud": ISSUER, "sub": str(caller.user_id), "jti": session_id, "exp": expires_at}
     return Token(jwt.encode(claims, ring(store, _PURPOSE)[0], ALGORITHM), int(life.total_seconds()))
 
@@ -104,7 +108,7 @@ def sessions(store: Store, owner_id: int) -> list[StoredSession]:
         return [StoredSession(*row) for row in rows]
 
 
-def log_out(store: Store, owner_id: int, session_id: str) -> None:
+def log_out(store: Store, owner_id: int, session_id: str, by: Actor = OPERATOR) -> None:
     """End one session of the user; its token is refused on the next request. Raises NotFound."""
     with store.database.transaction() as session:
         gone = session.execute(
@@ -112,6 +116,7 @@ def log_out(store: Store, owner_id: int, session_id: str) -> None:
         )
         if not gone.rowcount:  # type: ignore[attr-defined]
             raise NotFound("there is no such session")
+        events.note(session, by, Action.LOGOUT, About(owner_id, target=session_id))
 
 
 def end_all(session: Session, owner_id: int) -> None:

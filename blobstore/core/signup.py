@@ -14,33 +14,34 @@ from sqlalchemy.exc import IntegrityError
 
 from blobstore.core import accounts, mails
 from blobstore.core.accounts import Account
+from blobstore.core.actor import Actor
 from blobstore.core.limits import Limiter
 from blobstore.core.new_email import check_allowed
 from blobstore.core.store import Store
 from blobstore.errors import AlreadyExists, RegistrationClosed
 
 
-def sign_up(store: Store, name: str, email: str, password: str, client: str) -> Account:
+def sign_up(store: Store, name: str, email: str, password: str, by: Actor) -> Account:
     """Make a user with the default quota, who may log in at once only where nothing has to be verified.
 
-    `client` is the address that asks. Raises RegistrationClosed, TooManyAttempts, BadOption, EmailNotAllowed,
+    Raises RegistrationClosed, TooManyAttempts, BadOption, EmailNotAllowed,
     BadUserName, Busy, AlreadyExists for the name, and for the e-mail where no mail can tell its holder alone.
     """
     settings = store.settings
     if settings.registration == "closed":
         raise RegistrationClosed("nobody signs up here; ask an admin for an account")
     limiter = Limiter(store.database)
-    limiter.take("signups", settings.signups, settings.signup_window_seconds, "signup", client)
+    limiter.take("signups", settings.signups, settings.signup_window_seconds, "signup", by.address)
     check_allowed(settings, accounts.parse_email(email))
     quota_bytes = settings.default_quota_bytes
-    values = accounts.new_user(name, password, email=email, admin=False, quota_bytes=quota_bytes, client=client)
+    values = accounts.new_user(name, password, email=email, admin=False, quota_bytes=quota_bytes, client=by.address)
     by_mail = settings.smtp_host is not None
     values |= {"verified": False, "admitted": settings.registration == "open" and not by_mail}
     try:
         with store.database.transaction() as session:
             if not by_mail and accounts.is_taken(session, values["email"]):
                 raise AlreadyExists("there is a user with that e-mail already")
-            account = accounts.make(session, values)
+            account = accounts.make(session, values, by)
             if by_mail:
                 mails.queue(session, "verify", account.name)
             return account

@@ -15,7 +15,9 @@ from hashlib import sha256
 
 from sqlalchemy import select
 
-from blobstore.core import accounts, new_email, new_password
+from blobstore.core import accounts, events, new_email, new_password
+from blobstore.core.actor import OPERATOR, Actor
+from blobstore.core.events import About, Action
 from blobstore.core.ring import ring
 from blobstore.core.store import Store
 from blobstore.errors import BadOption, BadSignature
@@ -38,7 +40,11 @@ _COLUMNS = {Purpose.PASSWORD: (User.epoch, User.email_epoch), Purpose.EMAIL: (Us
 
 
 def issue(
-    store: Store, name: str, purpose: Purpose = Purpose.PASSWORD, now: datetime | None = None
+    store: Store,
+    name: str,
+    purpose: Purpose = Purpose.PASSWORD,
+    now: datetime | None = None,
+    by: Actor = OPERATOR,
 ) -> tuple[str, datetime]:
     """A ticket for the user, and when it ends. Raises NotFound, BadOption when there is no e-mail to be proven."""
     account = accounts.get(store, name)
@@ -47,20 +53,24 @@ def issue(
     ends_at = (now or datetime.now(UTC)).replace(microsecond=0) + LIFE
     ends = int(ends_at.timestamp())
     signature = _signature(ring(store, _LABELS[purpose])[0], account.id, ends, _epochs(store, purpose, account.id))
+    about = About(account.id, target=account.name)
+    events.write(store, by, Action.TICKET_ISSUED, about, purpose=purpose, expires_at=ends_at)
     return f"{account.id}.{ends}.{signature}", ends_at
 
 
-def redeem_password(store: Store, ticket: str, password: str, now: datetime | None = None) -> None:
+def redeem_password(
+    store: Store, ticket: str, password: str, now: datetime | None = None, by: Actor = OPERATOR
+) -> None:
     """Set the password of the ticket's user, and end his sessions. Raises BadSignature, BadOption."""
     user_id, epochs = _checked(store, Purpose.PASSWORD, ticket, now)
-    if not new_password.set_password_once(store, user_id, epochs[0], password):
+    if not new_password.set_password_once(store, user_id, epochs[0], password, by):
         raise BadSignature("this ticket has been used")
 
 
-def redeem_email(store: Store, ticket: str, now: datetime | None = None) -> None:
+def redeem_email(store: Store, ticket: str, now: datetime | None = None, by: Actor = OPERATOR) -> None:
     """Note that the e-mail of the ticket's user is his. Raises BadSignature, AlreadyExists when it is another's."""
     user_id, epochs = _checked(store, Purpose.EMAIL, ticket, now)
-    if not new_email.verify_once(store, user_id, epochs[0]):
+    if not new_email.verify_once(store, user_id, epochs[0], by):
         raise BadSignature("this ticket has been used")
 
 

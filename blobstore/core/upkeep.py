@@ -1,6 +1,6 @@
 """Upkeep: what keeps the store tidy. Each is safe beside everything else, at any time, in any number.
 
-    reap     files never ready for longer than the grace, and expired ones: the ordinary delete
+    reap     files never ready for longer than the grace, expired ones, what a ban has left: the ordinary delete
     adopt    bytes without a row get an unpublished one, so that a sweep takes them or an upload publishes over them
     sweep    blobs that nobody has claimed for the grace: stop vouching (a transaction), then, one at a time under the
              shard's lock, look again, delete the bytes, delete the row
@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 from sqlalchemy import text
 
-from blobstore.core import blobs, limits, removal, rounds, sessions
+from blobstore.core import bans, blobs, events, limits, removal, rounds, sessions
 from blobstore.core.delete import Which, remove
 from blobstore.core.identity import confirm
 from blobstore.core.store import Store
@@ -41,7 +41,7 @@ SELECT id, owner_id, digest FROM files WHERE expires_at <= clock_timestamp() ORD
 """)
 _HAS_ROW = text("SELECT EXISTS (SELECT FROM blobs WHERE digest = :digest)")
 _PUBLISHED = text("""
-SELECT digest, location, published_at, size_bytes FROM blobs
+SELECT digest, location, published_at, size_bytes, refs FROM blobs
 WHERE published_at IS NOT NULL AND digest > :after ORDER BY digest LIMIT :limit
 """)
 
@@ -59,8 +59,9 @@ class Swept:
 
 
 def reap(store: Store, grace: timedelta, progress: Progress = silent) -> int:
-    """Delete stalled uploads older than `grace`, and expired files whatever their age. How many files."""
-    return _delete_all(store, Which.STALLED, grace, progress) + _delete_all(store, Which.EXPIRED, grace, progress)
+    """Delete stalled uploads older than `grace`, expired files, and those of banned contents. How many files."""
+    reaped = _delete_all(store, Which.STALLED, grace, progress) + _delete_all(store, Which.EXPIRED, grace, progress)
+    return reaped + bans.finish(store)
 
 
 def _delete_all(store: Store, which: Which, grace: timedelta, progress: Progress) -> int:
@@ -173,6 +174,7 @@ class Published:
     location: str
     published_at: datetime
     size_bytes: int
+    refs: int
 
 
 def published(store: Store) -> Iterator[Published]:
@@ -245,6 +247,7 @@ def run(store: Store) -> str:
     limits.forget_expired(store.database)
     sessions.forget_expired(store)
     removal.forget_unverified(store)
+    events.forget_old(store)
     return (
         f"reaped {reaped.handled} files, adopted {adopted.handled} blobs, "
         f"swept {swept.blobs} blobs ({swept.freed_bytes} bytes)"

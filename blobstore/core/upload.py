@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from blobstore.core import blobs, degraded, files, quota
+from blobstore.core import banned, blobs, degraded, events, files, quota
 from blobstore.core.delete import Which, remove
+from blobstore.core.events import About, Action
 from blobstore.core.files import Changes, StoredFile
 from blobstore.core.gate import Caller, check_folder, reader_id
 from blobstore.core.ids import random_base62
@@ -26,7 +27,7 @@ from blobstore.core.receive import Announced, Received, check_room, receive
 from blobstore.core.store import Store
 from blobstore.database import CommitStalled, CommitUnknown, DatabaseStalled, retrying
 from blobstore.digest import Digest
-from blobstore.errors import BlobstoreError, NotFound, UploadLost
+from blobstore.errors import BlobstoreError, UploadLost
 from blobstore.failpoints import failpoint
 from blobstore.offload import offload
 
@@ -64,9 +65,10 @@ def upload(
     Raises what check_room, receive and keep raise.
     """
     check_folder(caller, given.get("folder", caller.folder))
-    outcome = instant(store, caller, declared, given) if declared else None
-    if outcome:
-        return outcome
+    if declared:
+        banned.refuse(store, declared)
+        if outcome := instant(store, caller, declared, given):
+            return outcome
     check_room(store, caller, Announced.exactly(size_bytes))
     with receive(store, caller, pieces, declared) as received:
         return keep(store, caller, received, given)
@@ -76,8 +78,8 @@ def keep(store: Store, caller: Caller, received: Received, given: Changes) -> Ou
     """Make a received body a file of the caller: reserve, publish, record.
 
     `given` is what the client said of the file; without a name it is the digest. The same content under the same name
-    again is that file, with `given` applied. Raises QuotaExceeded, OutsideFolder, InsufficientScope when `given` would
-    change a file for somebody who may only add, and Unavailable when nothing was acknowledged.
+    again is that file, with `given` applied. Raises QuotaExceeded, ContentBanned, OutsideFolder, InsufficientScope when
+    `given` would change a file for somebody who may only add, and Unavailable when nothing was acknowledged.
     """
     check_folder(caller, given.get("folder", caller.folder))
     upload = _Upload(store, caller, received, given)
@@ -100,19 +102,20 @@ def instant(store: Store, caller: Caller, digest: Digest, given: Changes) -> Out
         blob = _held(session, caller, digest)
         if blob is None:
             return None
-        twin = _existing(session, caller, digest, given)
+        twin = _existing(session, store, caller, digest, given)
         if twin:
             return Outcome(twin, created=False)
         file_id = random_base62(store.settings.short_id_length)
         blobs.claim(session, caller.user_id, digest)
         _insert(session, store, caller, digest, file_id, given)
         quota.charge(session, caller.user_id, blob.size_bytes, new=False)
-        session.execute(_READY, {"id": file_id, "owner": caller.user_id})
-        return Outcome(_stored(session, file_id), created=True)
+        _make_ready(session, caller.user_id, digest, file_id)
+        return Outcome(_stored(session, store, caller, digest, file_id, _place(caller, digest, given)), created=True)
 
 
 def is_held(store: Store, caller: Caller, digest: Digest) -> bool:
-    """Whether an upload of this digest would be answered without its body."""
+    """Whether an upload of this digest would be answered without its body. Raises ContentBanned."""
+    banned.refuse(store, digest)
     with store.database.transaction() as session:
         return _held(session, caller, digest) is not None
 
@@ -131,7 +134,7 @@ class _Upload:
         with self.store.database.transaction() as session:
             blob = blobs.lock_or_insert(session, self.digest, self.received.size_bytes, self.received.content_type)
             failpoint("blob_locked")
-            twin = _existing(session, self.caller, self.digest, self.given) if blob.whole else None
+            twin = _existing(session, self.store, self.caller, self.digest, self.given) if blob.whole else None
             if twin:
                 return twin
             new = blobs.claim(session, self.owner_id, self.digest)
@@ -160,7 +163,9 @@ class _Upload:
 
     @retrying
     def record(self, location: str) -> Outcome:
-        """Transaction 2, synchronous. Raises UploadLost when the reaper, or a crash of PostgreSQL, took our row."""
+        """Transaction 2, synchronous. Raises UploadLost when the reaper, or a crash of PostgreSQL, took our row, and
+        ContentBanned.
+        """
         with self.store.database.transaction() as session:
             blob = blobs.lock(session, self.digest)
             if blob is None:
@@ -175,11 +180,10 @@ class _Upload:
                 # Bytes that we replaced too: who has judged the old ones must see that they are others now.
                 blobs.vouch(session, self.digest, location, self.received.content_type)
             file_id, created = (twin.id, False) if twin and not twin.expired else (self.file_id, True)
-            return Outcome(_stored(session, file_id), created)
+            return Outcome(_stored(session, self.store, self.caller, self.digest, file_id, (name, folder)), created)
 
     def _ready(self, session: Session) -> None:
-        if not session.execute(_READY, {"id": self.file_id, "owner": self.owner_id}).rowcount:  # type: ignore[attr-defined]
-            raise UploadLost("the upload was given up meanwhile; send it again")
+        _make_ready(session, self.owner_id, self.digest, self.file_id)
 
     def _drop_for(self, session: Session, twin_id: str) -> None:
         """Another request of the same owner recorded the same name and content first: ours is that file."""
@@ -188,7 +192,7 @@ class _Upload:
             raise UploadLost("the upload was given up meanwhile; send it again")
         last = blobs.release(session, self.owner_id, self.digest, files=1, of=held)
         quota.refund(session, self.owner_id, self.received.size_bytes, files=1, last=last)
-        files.apply(session, self.caller, _stored(session, twin_id), self.given)
+        files.apply(session, self.caller, files.live(session, twin_id), self.given)
 
     def resolve(self) -> Outcome:
         """After a COMMIT of unknown outcome: look on a new connection, behind the lock, which waits for a COMMIT that
@@ -221,16 +225,16 @@ def _place(caller: Caller, digest: Digest, given: Changes) -> tuple[str, str]:
     return given.get("name", digest.hex), given.get("folder", caller.folder)
 
 
-def _existing(session: Session, caller: Caller, digest: Digest, given: Changes) -> StoredFile | None:
+def _existing(session: Session, store: Store, caller: Caller, digest: Digest, given: Changes) -> StoredFile | None:
     """The caller's file that this upload repeats, with what was given applied. An expired one may stand beside it."""
     name = given.get("name")
     folder = given.get("folder", caller.folder if name else None)
     twin = files.find_twin(session, caller.user_id, digest, name=name, folder=folder, below=caller.folder)
     if twin is None or twin.expired:
         return None
-    file = _stored(session, twin.id)
-    files.apply(session, caller, file, given)
-    return _stored(session, twin.id) if given else file
+    if given:
+        files.apply(session, caller, files.live(session, twin.id), given)
+    return _stored(session, store, caller, digest, twin.id, (twin.name, twin.folder))
 
 
 def _insert(session: Session, store: Store, caller: Caller, digest: Digest, file_id: str, given: Changes) -> None:
@@ -240,8 +244,21 @@ def _insert(session: Session, store: Store, caller: Caller, digest: Digest, file
     session.execute(_INSERT, values)
 
 
-def _stored(session: Session, file_id: str) -> StoredFile:
-    file = files.read(session, file_id)
-    if file is None:
-        raise NotFound("the file expired, or its owner was disabled, while it was uploaded")
-    return file
+def _make_ready(session: Session, owner_id: int, digest: Digest, file_id: str) -> None:
+    if not session.execute(_READY, {"id": file_id, "owner": owner_id}).rowcount:  # type: ignore[attr-defined]
+        banned.check(session, digest)
+        raise UploadLost("the upload was given up meanwhile; send it again")
+
+
+def _stored(
+    session: Session, store: Store, caller: Caller, digest: Digest, file_id: str, place: tuple[str, str]
+) -> StoredFile:
+    """The file that an upload is answered with: the last look under the blob's lock, with the event of the upload.
+
+    Raises ContentBanned.
+    """
+    if not store.settings.audit_traffic:
+        return files.live(session, file_id)
+    name, folder = place
+    about = About(caller.user_id, digest, file_id)
+    return files.live(session, file_id, events.noted(caller.actor, Action.UPLOAD, about, name=name, folder=folder))

@@ -11,6 +11,7 @@
     │   ├── InsufficientScope  OutsideFolder  CrossSite  BadSignature  PasswordRequired
     │   └── RegistrationClosed  EmailNotAllowed  EmailUnverified  MailDisabled
     ├── NotFound                 not there, or not the caller's to see
+    ├── ContentBanned            an admin has banned the content: nobody gets it, and nobody may bring it
     ├── Conflict
     │   ├── DigestMismatch
     │   └── AlreadyExists  AlreadyRotated  LastAdmin
@@ -57,6 +58,7 @@ from blobstore.errors.refused import (
     BadSignature,
     BodyTooLarge,
     Conflict,
+    ContentBanned,
     CrossSite,
     DigestMismatch,
     EmailNotAllowed,
@@ -112,6 +114,7 @@ __all__ = [
     "BodyTooLarge",
     "Busy",
     "Conflict",
+    "ContentBanned",
     "ContentDamaged",
     "CrossSite",
     "DatabaseUnavailable",

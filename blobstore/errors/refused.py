@@ -89,6 +89,17 @@ class NotFound(BlobstoreError):
     code = "not_found"
 
 
+class ContentBanned(BlobstoreError):
+    """An admin has banned the content, for a `reason` that everybody may read."""
+
+    code = "content_banned"
+    members = ("reason",)
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"this content is banned here: {reason}")
+        self.reason = reason
+
+
 class Conflict(BlobstoreError):
     """The request does not fit the present state."""
 

@@ -143,8 +143,12 @@ class Disk:
         return found.f_bavail * found.f_frsize
 
     def probe(self) -> None:
-        """Write, sync and remove a file in the staging folder. Raises StorageFull, StorageUnavailable."""
+        """Write, sync and remove a file in the staging folder, which is made anew when somebody has removed it.
+
+        Raises StorageFull, StorageUnavailable.
+        """
         with trouble():
+            _make_folder(self.root / "tmp", 0o700)
             probe(self._tmp)
 
     def identity(self) -> str:

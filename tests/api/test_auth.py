@@ -62,16 +62,24 @@ SCOPES = {
     ("PATCH", "/api/v1/admin/users/<user:name>"): "admin",
     ("DELETE", "/api/v1/admin/users/<user:name>"): "admin",
     ("POST", "/api/v1/admin/users/<user:name>/ticket"): "admin",
+    ("GET", "/api/v1/me/activity"): "read",
+    ("GET", "/api/v1/admin/files"): "admin",
+    ("GET", "/api/v1/admin/stats"): "admin",
+    ("GET", "/api/v1/admin/events"): "admin",
+    ("GET", "/api/v1/admin/bans"): "admin",
+    ("POST", "/api/v1/admin/bans"): "admin",
+    ("DELETE", "/api/v1/admin/bans/<digest:banned>"): "admin",
 }
 """The scope that each of the others needs."""
 NOT_BY_KEY = {
     ("GET", "/api/v1/auth/sessions"),
+    ("GET", "/api/v1/me/activity"),
     ("DELETE", "/api/v1/auth/sessions/<id:session_id>"),
     ("DELETE", "/api/v1/keys/<id:key_id>"),
     ("POST", "/api/v1/keys/<id:key_id>/rotate"),
 }
 """Those that an API key may not ask, whatever its scopes."""
-FILLED = {"digest": "0" * 64, "_ext": "png"}
+FILLED = {"digest": "0" * 64, "banned": "0" * 64, "_ext": "png"}
 """What stands in a path for these; anything else is a name or an id that there is not."""
 
 

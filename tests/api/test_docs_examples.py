@@ -15,10 +15,12 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from blobstore.api import docs
-from blobstore.core import accounts, keys, new_email, sessions, tickets
+from blobstore.core import accounts, bans, keys, new_email, sessions, tickets
 from blobstore.core.accounts import Account
+from blobstore.core.actor import OPERATOR
 from blobstore.core.gate import Scope
 from blobstore.core.store import Store
+from blobstore.digest import Digest
 from tests.api.openapi import Example, Operation, check_shape, examples, operations
 from tests.api.test_metrics import TOKEN
 from tests.conftest import PASSWORD, signed_in
@@ -93,7 +95,7 @@ def ticket_for(store: Store, name: str) -> str:
     """The ticket of `me` that this operation redeems."""
     if name != "verify_email":
         return tickets.issue(store, "me")[0]
-    new_email.set_email(store, "me", "me@files.example", "127.0.0.1")
+    new_email.set_email(store, "me", "me@files.example", OPERATOR)
     return tickets.issue(store, "me", tickets.Purpose.EMAIL)[0]
 
 
@@ -139,6 +141,8 @@ def test_the_example_of_another_call_works(
     name = example.operation.spec["operationId"]
     if is_for_admins(example) and name != "add_user":
         accounts.add(store, "ann", PASSWORD)
+    if name == "lift_ban":
+        bans.ban(store, Digest(example.path["sha256"]), "for the test", OPERATOR)
     bearers = {"log_out": lambda: log_in(client), "metrics": lambda: TOKEN}
     headers = {"Authorization": f"Bearer {bearers[name]()}"} if name in bearers else {}
     asked = with_secrets(example, ticket=ticket_for(store, name))

@@ -75,6 +75,12 @@ ROWS = {
     "GET HEAD POST /api/v1/admin/users": ADMIN,
     "GET HEAD PATCH DELETE /api/v1/admin/users/<user:name>": ADMIN,
     "POST /api/v1/admin/users/<user:name>/ticket": ADMIN,
+    "GET HEAD /api/v1/me/activity": ACCOUNT_IN_PERSON,
+    "GET HEAD /api/v1/admin/files": ADMIN,
+    "GET HEAD /api/v1/admin/stats": ADMIN,
+    "GET HEAD /api/v1/admin/events": ADMIN,
+    "GET HEAD POST /api/v1/admin/bans": ADMIN,
+    "DELETE /api/v1/admin/bans/<digest:banned>": ADMIN,
 }
 """A letter for each of CALLERS: I gets in; A is refused with 401, F with 403, N with 404."""
 TABLE: Table = {(method, row.split()[-1]): letters for row, letters in ROWS.items() for method in row.split()[:-1]}
@@ -97,6 +103,10 @@ BODIES: dict[Route, Callable[[World], dict[str, Any]]] = {
     ("PATCH", "/api/v1/files/<id:file_id>"): lambda _: {"json": {"tags": [token_hex(4)]}},
     ("POST", "/api/v1/admin/users"): lambda _: {"json": {"name": "new", "password": PASSWORD}},
     ("PATCH", "/api/v1/admin/users/<user:name>"): lambda _: {"json": {"quota": 1}},
+    ("POST", "/api/v1/admin/bans"): lambda _: {"json": {"sha256": "f" * 64, "reason": "because"}},
+    **dict.fromkeys(
+        [(method, "/api/v1/admin/files") for method in ("GET", "HEAD")], lambda _: {"query_string": "user=me"}
+    ),
 }
 """What is sent, where a request without a body would be refused before anybody asks who sent it."""
 NOBODY = "N" * len(CALLERS)

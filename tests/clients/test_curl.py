@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from blobstore.core import accounts, keys
+from blobstore.core import accounts, bans, keys
+from blobstore.core.actor import OPERATOR
 from blobstore.core.gate import Scope
 from blobstore.core.store import Store
+from blobstore.digest import Digest
 from tests.api.wire import sha256
 from tests.conftest import PASSWORD
 from tests.live import Service
@@ -133,6 +135,9 @@ def test_nothing_is_sent_in_vain(curl: Curl, store: Store) -> None:
     assert curl.facts("-T", "large", "-H", f"X-SHA-256: {digest}", "/upload/again")[:2] == (200, 0)
     assert curl.facts("-T", "large", f"/{digest}", user=f"small:{PASSWORD}")[:2] == (413, 0)
     assert curl.facts("-I", f"/{digest}", user="") == (200, 0, 0)
+    assert bans.ban(store, Digest(digest), "malware", OPERATOR).removed == 2
+    assert curl.facts("-T", "large", f"/{digest}")[:2] == (451, 0)
+    assert curl.answer()["reason"] == "malware"
 
 
 def test_a_download_is_saved_and_resumed(curl: Curl, live: Service) -> None:

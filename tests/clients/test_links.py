@@ -7,6 +7,7 @@ from playwright.sync_api import Browser, Page
 
 from blobstore.core import accounts, new_email, tickets
 from blobstore.core.accounts import Account
+from blobstore.core.actor import OPERATOR
 from blobstore.core.credentials import Credentials
 from blobstore.core.letters import link
 from blobstore.core.store import Store
@@ -29,7 +30,7 @@ def page(chromium: Browser) -> Page:
 
 def test_a_person_verifies_an_address(page: Page, live: Service, store: Store, user: Account) -> None:
     """Nobody could use the link of the mail; or whatever fetches it would verify in his place."""
-    new_email.set_email(store, user.name, "me@files.example", "a")
+    new_email.set_email(store, user.name, "me@files.example", OPERATOR)
     ticket, _ = tickets.issue(store, user.name, Purpose.EMAIL)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))

@@ -10,6 +10,7 @@ import pytest
 
 from blobstore.core import accounts, admin, delivery, mails, new_email, signup, tickets
 from blobstore.core.accounts import Account
+from blobstore.core.actor import OPERATOR
 from blobstore.core.credentials import Credentials
 from blobstore.core.store import Store
 from tests.conftest import NEW_PASSWORD, PASSWORD
@@ -37,7 +38,7 @@ def posting(with_settings: With, box: Mailbox) -> Store:
 
 def join(store: Store, name: str = "ann", email: str = "ann@files.example") -> Account:
     """Sign up."""
-    return signup.sign_up(store, name, email, PASSWORD, "a")
+    return signup.sign_up(store, name, email, PASSWORD, OPERATOR)
 
 
 def waiting(store: Store) -> list[tuple[object, ...]]:
@@ -91,7 +92,7 @@ def test_the_link_of_a_reset_sets_a_password(posting: Store, box: Mailbox) -> No
 def test_no_reset_goes_where_it_should_not(posting: Store, box: Mailbox) -> None:
     """A stranger whose address was mistyped would get the account; or somebody who may not log in a link."""
     accounts.add(posting, "mistyped", PASSWORD, email="me@files.example")
-    new_email.set_email(posting, "mistyped", "you@files.example", "a")
+    new_email.set_email(posting, "mistyped", "you@files.example", OPERATOR)
     join(posting, "waits", "waits@files.example")
     accounts.add(posting, "disabled", PASSWORD, email="disabled@files.example")
     admin.set_disabled(posting, "disabled", disabled=True)
@@ -118,7 +119,7 @@ def test_the_link_is_sent_again_to_who_waits(posting: Store, box: Mailbox) -> No
 def test_a_new_address_and_the_old_one_are_told(posting: Store, box: Mailbox) -> None:
     """A thief with the password could move the account away unseen; or the new address could not be proven."""
     accounts.add(posting, "ben", PASSWORD, email="old@files.example")
-    new_email.set_email(posting, "ben", "new@files.example", "a")
+    new_email.set_email(posting, "ben", "new@files.example", OPERATOR)
     assert delivery.deliver(posting) == 2
     assert [message["To"] for message in box.messages] == ["new@files.example", "old@files.example"]
     assert "new@files.example" not in box.text()

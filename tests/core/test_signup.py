@@ -12,6 +12,7 @@ from sqlalchemy import event
 
 from blobstore.core import accounts, admin, keys, mails, passwords, signup, tickets, upkeep
 from blobstore.core.accounts import Account
+from blobstore.core.actor import Actor
 from blobstore.core.credentials import Credentials
 from blobstore.core.gate import Scope
 from blobstore.core.store import Store
@@ -55,7 +56,8 @@ def with_settings(store: Store, database_url: str) -> With:
 
 def join(store: Store, name: str = "ann", email: str = "ann@files.example", **given: Any) -> Account:
     """Sign up."""
-    return signup.sign_up(store, name, email, given.get("password", PASSWORD), given.get("client", "a"))
+    by = Actor(None, given.get("client", "a"), "")
+    return signup.sign_up(store, name, email, given.get("password", PASSWORD), by)
 
 
 def log_in(store: Store, name: str) -> str:

@@ -18,6 +18,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from bench.report import host
 from tests.crash import (
+    backups,
     bit_rot,
     broken_disk,
     frozen,
@@ -31,6 +32,7 @@ from tests.crash import (
 )
 from tests.crash.power import power_cuts
 from tests.crash.table import LeftOut, Outcome, Scenario, table
+from tests.races import faults
 
 POSTGRES = "18"
 SCENARIOS: dict[str, Scenario] = {
@@ -46,6 +48,8 @@ SCENARIOS: dict[str, Scenario] = {
     "frozen": frozen.SCENARIO,
     "restarts": restarts.SCENARIO,
     "bit-rot": bit_rot.SCENARIO,
+    "backups": backups.SCENARIO,
+    **faults.SCENARIOS,
 }
 """By the names that `--only` takes, in the order in which they run."""
 

@@ -128,13 +128,13 @@ def standstills(
 
 def _standstill(way: Standstill, place: Place, data: Path, name: str, seconds: float, times: Times) -> Harm:
     with hammering(place, name, way.clients) as (hammer, watch):
-        hammer.answered(10 * way.clients)
+        hammer.answered(3 * way.clients)
         with way.begin(place, data):
             began = time.monotonic()
             time.sleep(seconds)
         ended = time.monotonic()
         hammer.until(lambda: watch.told_since(ended))
-        hammer.answered(10 * way.clients)
+        hammer.answered(3 * way.clients)
     times.note(watch, began, ended)
     harm = judge(place, hammer, watch)
     harm.leaked |= {f"refused as {answer.code}" for answer in watch.refused() if answer.code not in way.codes}

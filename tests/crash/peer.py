@@ -27,7 +27,8 @@ from typing import Any
 from sqlalchemy import text
 
 from blobstore.app import open_store
-from blobstore.core import delete, files, upkeep, upload
+from blobstore.core import bans, delete, files, upkeep, upload
+from blobstore.core.actor import OPERATOR
 from blobstore.core.files import Changes
 from blobstore.core.gate import ALL_SCOPES, Caller
 from blobstore.core.identity import confirm
@@ -69,6 +70,10 @@ def _rename(store: Store, *, owner: int, file_id: str, name: str) -> object:
     return files.change(store, caller(owner), file_id, Changes(name=name)).name
 
 
+def _ban(store: Store, *, digest: str) -> object:
+    return bans.ban(store, Digest(digest), "for the test", OPERATOR).removed
+
+
 def _reap(store: Store) -> object:
     return upkeep.reap(store, NOW)
 
@@ -91,6 +96,7 @@ VERBS: dict[str, Callable[..., object]] = {
     "instant": _instant,
     "delete": _delete,
     "rename": _rename,
+    "ban": _ban,
     "reap": _reap,
     "sweep": _sweep,
     "adopt": _adopt,

@@ -104,6 +104,21 @@ def test_a_delete_dies(scene: Scene, point: str, others: bool) -> None:
     scene.holds(*(["shared"] if others or not gone else []))
 
 
+@pytest.mark.parametrize("point", [f"{turn}*{point}" for turn in (1, 2) for point in DELETING])
+def test_a_ban_dies(scene: Scene, point: str) -> None:
+    """If this failed, a kill at this point would leave an owner a banned content, or charge him for it for ever."""
+    for owner in (scene.me, scene.you):
+        scene.upload(owner, "banned")
+    scene.upload(scene.me, "kept")
+    scene.peer("ban", point, digest=hex_of("banned"))
+    left = {"1*delete_locked": 2, "1*deleted": 1, "2*delete_locked": 1, "2*deleted": 0}[point]
+    assert scene.ask("SELECT count(*) FROM files WHERE digest = :digest", digest=hex_of("banned")) == [(left,)]
+    scene.holds("kept")
+    assert scene.ask("SELECT sum(used_bytes) FROM users") == [(len("kept"),)]
+    noted = "SELECT count(*) FROM events WHERE action = 'content_removed'"
+    assert scene.ask(noted) == [(2,)]
+
+
 @pytest.mark.parametrize("point", DELETING)
 def test_a_reaper_dies(scene: Scene, point: str) -> None:
     """If this failed, a kill at this point would leave a stalled upload charged for ever."""

@@ -11,6 +11,6 @@ from tests.edge import place as edge
 
 @pytest.fixture(scope="module")
 def place(migrated_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[edge.Place]:
-    """The service, with the user `me` and his file ten.txt."""
-    with edge.place(tmp_path_factory.mktemp("edge"), migrated_url) as running:
+    """The service, at which anybody may sign up."""
+    with edge.place(tmp_path_factory.mktemp("edge"), migrated_url, registration="open", signups=10_000) as running:
         yield running

@@ -29,7 +29,8 @@ BASE_URL = "http://files.example"
 MAX_FILE_BYTES = 20 << 20
 COUNTED = """
 SELECT (SELECT count(*) FROM files), (SELECT count(*) FROM blobs), (SELECT count(*) FROM claims),
-       (SELECT count(*) FROM api_keys), sum(used_bytes), sum(reserved_bytes), sum(logical_bytes), sum(file_count)
+       (SELECT count(*) FROM api_keys), sum(used_bytes), sum(reserved_bytes), sum(logical_bytes), sum(file_count),
+       count(*)
 FROM users
 """
 FORGET = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,18 +17,29 @@ from tests.edge.wire import CLOSE, JSON, ME, Reply, ask, ask_json, basic, head
 
 GET_ME = "GET /api/v1/me"
 GIVEN = {"username": "me", "password": PASSWORD}
+SIGNUP = "/api/v1/auth/signup"
+NOBODY = "X-Nobody: 1"
 WANTED = {"name": "somebody", "password": PASSWORD}
 OBJECTS: dict[str, tuple[str, str, dict[str, object]]] = {
     "admin-create": (ROOT, f"POST {USERS}", WANTED),
     "admin-change": (ROOT, f"PATCH {USERS}/me", {"role": "user"}),
     "password": (ME, "POST /api/v1/auth/password", {"current": PASSWORD, "new": PASSWORD}),
-    "login": ("X-Nobody: 1", f"POST {LOGIN}", GIVEN),
+    "login": (NOBODY, f"POST {LOGIN}", GIVEN),
     "removal": (ME, "DELETE /api/v1/me", {"password": PASSWORD}),
     "key": (ME, "POST /api/v1/keys", {"name": "k"}),
+    "signup": (NOBODY, f"POST {SIGNUP}", {**WANTED, "email": "somebody@example.org"}),
+    "profile": (ME, "PATCH /api/v1/me", {"email": "me@example.org", "password": PASSWORD}),
+    "reset": (NOBODY, "POST /api/v1/auth/password/reset", {"username": "me"}),
+    "confirm": (NOBODY, "POST /api/v1/auth/password/reset/confirm", {"ticket": "x", "new": PASSWORD}),
+    "verify": (NOBODY, "POST /api/v1/auth/email/verify", {"ticket": "x"}),
+    "resend": (NOBODY, "POST /api/v1/auth/email/resend", {"username": "me"}),
     "rotation": (ME, "POST /api/v1/keys/00000000/rotate", {"overlap_seconds": 0}),
 }
 """Every JSON object about an account or a key: who sends it, where to, and what would be a good one."""
-GOOD = {"admin-create": 201, "key": 201, "password": 204, "rotation": 404}
+GOOD = {
+    "admin-create": 201, "signup": 409, "key": 201, "password": 204, "rotation": 404, "reset": 403, "confirm": 403,
+    "verify": 403, "resend": 403,
+}  # fmt: skip
 """What a good one is answered, where that is not 200."""
 FORBIDDEN: dict[str, object] = {
     "is_admin": True, "id": 1, "used_bytes": 0, "used": 0, "quota_bytes": None, "owner_id": 1, "epoch": 0,
@@ -60,6 +72,7 @@ UNSAFE = {
     "delete": (f"DELETE /{DIGEST}", b""),
     "patch": ("PATCH /api/v1/files/00000000", b"{}"),
     "login": (f"POST {LOGIN}", b"{}"),
+    "signup": (f"POST {SIGNUP}", b"{}"),
 }
 BAD_USER_NAMES = {
     "empty": "", "space": " ", "space-inside": "a b", "slash": "a/b", "dots": "..", "at": "a@b", "long": "a" * 65,
@@ -118,9 +131,11 @@ def foreign(what: str, method: str) -> Case:
     return Case(79, f"{method}-{what}", ask(line, *FOREIGN[what], JSON, body=body), 403, "cross_site", unjudged=True)
 
 
-def named(what: str, name: str, status: int, code: str) -> Case:
-    """Case 81: an admin makes a user of this name."""
-    return Case(81, what, json_by(ROOT, f"POST {USERS}", {**WANTED, "name": name}), status, code)
+def named(what: str, name: str, status: int, code: str) -> Iterator[Case]:
+    """Case 81: an admin makes a user of this name, or somebody signs up."""
+    for how in ("admin-create", "signup"):
+        who, line, whole = OBJECTS[how]
+        yield Case(81, f"{how}-{what}", json_by(who, line, {**whole, "name": name}), status, code)
 
 
 def twin_of_an_address(place: Place) -> bytes:
@@ -165,8 +180,8 @@ CASES = [
     Case(80, "content", head(f"OPTIONS /{DIGEST}", CLOSE, PREFLIGHT[0], PREFLIGHT[1] + "DELETE"), 200,
          then=admits_readers),
     Case(80, "asked-all-the-same", ask(GET_ME, PREFLIGHT[0]), 200, then=admits_nobody),
-    *(named(what, name, 422, "bad_user_name") for what, name in BAD_USER_NAMES.items()),
-    *(named(f"twin-{name}", name, 409, "already_exists") for name in ("me", "ME", "Me")),
+    *(case for what, name in BAD_USER_NAMES.items() for case in named(what, name, 422, "bad_user_name")),
+    *(case for name in ("me", "ME", "Me") for case in named(f"twin-{name}", name, 409, "already_exists")),
     Case(81, "one-and-the-same", by(basic("ME", PASSWORD), GET_ME), 200),
     Case(81, "e-mail-twin", twin_of_an_address, 409, "already_exists"),
 ]  # fmt: skip

@@ -37,7 +37,7 @@ def paths(app: Flask, place: Place) -> dict[str, set[str]]:
     file_id = place.ask(ask("PUT /upload/ten.txt", body=TEN)).json["id"]
     arguments = {
         "digest": DIGEST, "_ext": "txt", "name": "ten.txt", "file_id": file_id, "key_id": "00000000", "path": "a/b",
-        "session_id": "00000000",
+        "session_id": "00000000", "banned": "0" * 64,
     }  # fmt: skip
     found: dict[str, set[str]] = {}
     for rule in app.url_map.iter_rules():

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from blobstore.core import blobs, delete, files, quota, upload
+from blobstore.core import banned, blobs, delete, files, quota, upload
 from blobstore.core.blobs import Locked
 from blobstore.core.delete import Which
 from blobstore.database import Prepared
@@ -115,7 +115,12 @@ def twin_before_the_lock(self: Any, location: str) -> Any:
             self._ready(session)
         if blob and not blob.whole:
             blobs.vouch(session, self.digest, location, self.received.content_type)
-        return upload.Outcome(upload._stored(session, twin.id if twin else self.file_id), created=not twin)
+        return upload.Outcome(
+            upload._stored(
+                session, self.store, self.caller, self.digest, twin.id if twin else self.file_id, (name, folder)
+            ),
+            created=not twin,
+        )
 
 
 def record_first(self: Any) -> Any:
@@ -130,6 +135,15 @@ def resolve_unlocked(self: Any) -> Any:
     if file is None:
         raise UploadLost("not there yet")
     return upload.Outcome(file, created=True)
+
+
+def look_for_the_ban_first(self: Any, location: str) -> Any:
+    with self.store.database.transaction() as session:
+        banned.check(session, self.digest)
+    return _RECORD(self, location)
+
+
+_RECORD = upload._Upload.record
 
 
 def ready_or_not(self: Any, session: Any) -> None:
@@ -213,5 +227,8 @@ _REMOVE = delete._remove
 
 DROPS_PUBLISHED = [
     reword(blobs, name, " AND published_at IS NULL") for name in ("_DISOWNED", "_IS_DISOWNED", "_FORGET")
+]
+NO_LAST_LOOK = [
+    reword(files, name, f" AND {banned.REASON.format('f.digest')} IS NULL") for name in ("_ONE", "_ONE_NOTED")
 ]
 TAKE_OVER = "DO UPDATE SET published_at = NULL, location = EXCLUDED.location"

@@ -5,12 +5,13 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-from blobstore.core import blobs, delete, download, files, quota, upkeep, upload
+from blobstore.core import banned, blobs, delete, download, files, quota, upkeep, upload
 from blobstore.core.delete import Which
 from blobstore.storage.disk import Disk
 from blobstore.storage.staging import DiskStaged
 from tests.races import bugs
 from tests.races import scenarios as uploading
+from tests.races import scenarios_ban as banning
 from tests.races import scenarios_delete as deleting
 from tests.races.scenarios import Scenario
 
@@ -179,6 +180,31 @@ MUTANTS = {
         bugs.swap(upload._Upload, "resolve", bugs.resolve_unlocked),
         deleting.a_commit_without_an_answer,
         "stored, and answered",
+    ),
+    "reserve without looking for the ban": Mutant(
+        bugs.reword(blobs, "_CLAIM", banned.REASON.format(":digest"), "CAST(NULL AS text)"),
+        banning.an_upload_of_what_is_banned,
+        "published although banned",
+    ),
+    "record without looking for the ban": Mutant(
+        bugs.both(*bugs.NO_LAST_LOOK),
+        banning.a_ban_beside_an_upload,
+        "not told that it is banned",
+    ),
+    "record looks for the ban before the lock": Mutant(
+        bugs.both(bugs.swap(upload._Upload, "record", bugs.look_for_the_ban_first), *bugs.NO_LAST_LOOK),
+        banning.a_ban_while_a_record_waits,
+        "not told that it is banned",
+    ),
+    "a ban removes only what is ready": Mutant(
+        bugs.reword(banned, "_OWNERS", "digest = :digest", "digest = :digest AND ready_at IS NOT NULL"),
+        banning.a_ban_behind_a_record,
+        "a file of a banned content is left",
+    ),
+    "a repeated upload without looking for the ban": Mutant(
+        bugs.both(*bugs.NO_LAST_LOOK),
+        banning.a_ban_beside_a_repeated_upload,
+        "not told that it is banned",
     ),
     "no owner check": Mutant(
         bugs.swap(files, "authorize", lambda *_: None),

@@ -103,7 +103,8 @@ class Soak:
 
     def round(self, seconds: float) -> Outcome:
         """Hammer for so long, judge it, and remove its users."""
-        hammer = Hammer(self.place.service, self.place.store, CLIENTS, CLIENTS * self.rounds, f"round{self.rounds}-")
+        seed, name = CLIENTS * self.rounds, f"round{self.rounds}-"
+        hammer = Hammer(self.place.service, self.place.store, CLIENTS, seed, name=name)
         harm = Harm()
         try:
             with hammer.running():

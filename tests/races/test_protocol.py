@@ -9,7 +9,8 @@ import pytest
 
 from blobstore.settings import Settings
 from blobstore.storage.disk import Disk
-from tests.races import scenarios, scenarios_delete
+from tests.races import scenarios, scenarios_ban, scenarios_delete
+from tests.races.caught import BUG, TEST, Note
 from tests.races.keyed import Keyed
 from tests.races.mutants import MUTANTS
 from tests.races.scenarios import Scenario
@@ -18,7 +19,7 @@ from tests.races.world import World
 KEYED = {scenarios_delete.a_location_that_changed}
 SCENARIOS = [
     scenario
-    for module in (scenarios, scenarios_delete)
+    for module in (scenarios, scenarios_delete, scenarios_ban)
     for name, scenario in vars(module).items()
     if getattr(scenario, "__module__", "") == module.__name__ and not name.startswith("_") and scenario.__doc__
 ]
@@ -52,8 +53,12 @@ def test_the_protocol_holds(world: World, scenario: Scenario) -> None:
 
 
 @pytest.mark.parametrize("mutant", MUTANTS)
-def test_a_dropped_rule_is_caught(world: World, monkeypatch: pytest.MonkeyPatch, mutant: str) -> None:
+def test_a_dropped_rule_is_caught(
+    world: World, monkeypatch: pytest.MonkeyPatch, record_property: Note, mutant: str
+) -> None:
     """If this failed, the rule could be dropped and no test would notice."""
+    record_property(BUG, mutant)
+    record_property(TEST, f"test_the_protocol_holds[{MUTANTS[mutant].scenario.__name__}]")
     MUTANTS[mutant].plant(monkeypatch, world)
     with pytest.raises(Exception, match=MUTANTS[mutant].sign):
         MUTANTS[mutant].scenario(world)

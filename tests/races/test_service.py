@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -12,10 +13,13 @@ from tests.races import crowds
 from tests.races.clients import Connection, final_look, login
 from tests.races.crowds import Turn, delete, put
 from tests.races.place import Place, opened
+from tests.races.soak import ROOM_BYTES, Held, at_rest
 from tests.races.stress import Hammer, tidy
+from tests.served import eventually
 from tests.storage.contract import digest_of, sample
 
-TURNS = {crowds.a_tenth_of_the_quota: 3, crowds.the_same_content: 2, crowds.overlapping_sets: 2, crowds.a_cut_body: 1}
+OFTEN = {crowds.a_tenth_of_the_quota: 3, crowds.the_same_content: 2, crowds.overlapping_sets: 2}
+"""How often a turn is taken; the others once."""
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +37,9 @@ def audit(place: Place) -> Iterator[None]:
     assert tidy(place.store) == []
 
 
-@pytest.mark.parametrize(("turn", "number"), [(turn, n) for turn, count in TURNS.items() for n in range(count)])
+@pytest.mark.parametrize(
+    ("turn", "number"), [(turn, number) for turn in crowds.TURNS for number in range(OFTEN.get(turn, 1))]
+)
 def test_a_crowd(place: Place, turn: Turn, number: int) -> None:
     """If this failed, requests at the same instant would be answered or counted otherwise than one after the other."""
     assert turn(place, number) == []
@@ -78,3 +84,17 @@ def test_everything_at_once(place: Place) -> None:
     final_look(place.service.port, hammer.users, hammer.history)
     assert list(hammer.history.violations()) == []
     assert {answer[-3:] for answer in hammer.history.answers} <= {"200", "201", "404"}
+
+
+def test_what_the_workers_hold_is_seen(place: Place) -> None:
+    """If this failed, a soak would not notice descriptors or staged files that stay."""
+    user, before = login(place.store, "slow"), at_rest(place)
+    with place.service.connect() as client:
+        head = ["PUT /upload/x HTTP/1.1", "Host: localhost", f"Authorization: Bearer {user.key}", "Content-Length: 9"]
+        client.send("\r\n".join([*head, "", "half"]))
+        meanwhile = eventually(lambda: found if (found := Held.by(place)).staged else None)
+        assert meanwhile.staged == 1
+        assert [said.partition(":")[0] for said in meanwhile.beyond(before)] == ["descriptors", "staged"]
+    assert list(at_rest(place).beyond(before)) == []
+    more = replace(before, memory_bytes=before.memory_bytes + 3 * ROOM_BYTES)
+    assert [said.partition(":")[0] for said in more.beyond(before)] == ["memory"]

@@ -125,6 +125,13 @@ def test_a_full_disk_still_reads_and_deletes(tiny: Disk) -> None:
     assert read(tiny, put(tiny, sample(900_000))) == sample(900_000)
 
 
+def test_a_probe_makes_the_staging_folder_anew(disk: Disk) -> None:
+    """A store whose staging folder somebody has removed would refuse uploads, once degraded, until a restart."""
+    (disk.root / "tmp").rmdir()
+    disk.probe()
+    assert list((disk.root / "tmp").iterdir()) == []
+
+
 def test_a_probe_tells_a_full_disk(tiny: Disk) -> None:
     """If this failed, uploads would be sent to a full disk, or never again to one that was emptied."""
     tiny.probe()

@@ -1,0 +1,29 @@
+"""Cursors of lists that are ordered by time: the time and the key of the last item, opaque to clients."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from datetime import datetime
+
+from blobstore.errors import BadCursor
+
+ID = re.compile("[A-Za-z0-9]{1,64}", re.ASCII)
+NUMBER = re.compile("[0-9]{1,18}", re.ASCII)
+
+
+def write(at: datetime, key: str) -> str:
+    """The cursor of whatever comes after this item."""
+    return base64.urlsafe_b64encode(json.dumps([at.isoformat(), key]).encode()).decode().rstrip("=")
+
+
+def read(cursor: str, key: re.Pattern[str] = ID) -> tuple[datetime, str]:
+    """The time and the key; the key is what `key` matches. Raises BadCursor."""
+    try:
+        at, found = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        if not isinstance(found, str) or not key.fullmatch(found):
+            raise ValueError(found)
+        return datetime.fromisoformat(at), found
+    except (ValueError, TypeError, RecursionError) as error:
+        raise BadCursor("this cursor is not one that a list has handed out") from error
