@@ -81,6 +81,14 @@ def test_an_address_that_is_none_is_refused(store: Store) -> None:
             accounts.add(store, "ann", PASSWORD, email=email)
 
 
+def test_a_user_is_found_by_what_people_type(store: Store) -> None:
+    """An admin who types an address as its owner writes it would find nobody, and make a second account."""
+    accounts.add(store, "ann", PASSWORD, email="ann@b\u00fccher.example")
+    for typed in ("ANN", "Ann@B\u00dcCHER.example", "ann@xn--bcher-kva.EXAMPLE", "xn--BCHER", ""):
+        assert [account.name for account in accounts.page(store, typed, limit=10, after="").items] == ["ann"], typed
+    assert accounts.page(store, "\u212aate", limit=10, after="").items == []
+
+
 def test_nobody_is_not_found(store: Store) -> None:
     """A mistyped name would look as if it had worked."""
     for act in (
