@@ -253,15 +253,19 @@ def like_literally(part: str) -> str:
 
 
 def upgrade(url: str) -> None:
-    """Bring the schema up to date; many may call it at once, one does it."""
+    """Bring the schema up to date; many may call it at once, one does it. Raises DatabaseUnavailable for a newer."""
     from alembic import command
+    from alembic.util import CommandError
 
     engine = create_engine(url)
     with engine.connect() as connection, connection.begin():
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATIONS_LOCK})
         config = _alembic()
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        try:
+            command.upgrade(config, "head")
+        except CommandError as error:
+            raise DatabaseUnavailable("the schema is of a version that this one does not know") from error
     engine.dispose()
 
 

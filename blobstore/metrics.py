@@ -45,6 +45,9 @@ def prepare() -> None:
 
 def _remove_unlocked(folder: Path) -> None:
     with suppress(OSError):
+        if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
+            # Anybody may put something with this name there.
+            return
         lock = open_lock(folder / "lock")
         if take(lock):
             shutil.rmtree(folder, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -135,6 +136,23 @@ def test_the_folder_goes_with_the_service(store: Store, database_url: str) -> No
             assert there != other
     assert not there.exists()
     assert not other.exists()
+
+
+def test_what_is_not_ours_is_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Another user of the machine could have a folder of ours removed, by a link of that name."""
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (tmp_path / f"{metrics.PREFIX}x").symlink_to(precious)
+    metrics._remove_unlocked(tmp_path / f"{metrics.PREFIX}x")
+    assert list(precious.iterdir()) == []
+    ours = tmp_path / f"{metrics.PREFIX}y"
+    ours.mkdir()
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    metrics._remove_unlocked(ours)
+    assert list(ours.iterdir()) == []
+    monkeypatch.undo()
+    metrics._remove_unlocked(ours)
+    assert not ours.exists()
 
 
 def test_without_a_token_nothing_is_counted(store: Store, database_url: str) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy import Engine, create_engine
 
 from blobstore.database import Database, _alembic, is_current, upgrade
 from blobstore.environment import load
+from blobstore.errors import DatabaseUnavailable
 from blobstore.models import Base
 from tests.children import query
 from tests.conftest import libpq
@@ -128,6 +129,8 @@ def test_an_older_and_a_newer_schema_are_told(new: New) -> None:
     assert is_current(database)
     query(url, "UPDATE alembic_version SET version_num = 'newer'")
     assert not is_current(database)
+    with pytest.raises(DatabaseUnavailable, match="does not know"):
+        upgrade(url)
     database.dispose()
 
 
