@@ -101,4 +101,4 @@ def _kill_all(
     return strike_all(Strikes(title, self_test=operations is PLANTED), points, cases, (True, False), kill)
 
 
-SCENARIO = Scenario(run, full=1200, quick=50)
+SCENARIO = Scenario(run, full=1500, quick=50)
