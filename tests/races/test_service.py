@@ -87,14 +87,17 @@ def test_everything_at_once(place: Place) -> None:
 
 
 def test_what_the_workers_hold_is_seen(place: Place) -> None:
-    """If this failed, a soak would not notice descriptors or staged files that stay."""
-    user, before = login(place.store, "slow"), at_rest(place)
+    """If this failed, a soak would not notice descriptors, memory or staged files that stay."""
+    user = login(place.store, "slow")
     with place.service.connect() as client:
         head = ["PUT /upload/x HTTP/1.1", "Host: localhost", f"Authorization: Bearer {user.key}", "Content-Length: 9"]
         client.send("\r\n".join([*head, "", "half"]))
-        meanwhile = eventually(lambda: found if (found := Held.by(place)).staged else None)
-        assert meanwhile.staged == 1
-        assert [said.partition(":")[0] for said in meanwhile.beyond(before)] == ["descriptors", "staged"]
-    assert list(at_rest(place).beyond(before)) == []
-    more = replace(before, memory_bytes=before.memory_bytes + 3 * ROOM_BYTES)
-    assert [said.partition(":")[0] for said in more.beyond(before)] == ["memory"]
+        assert eventually(lambda: Held.by(place).staged) == 1
+    held = at_rest(place)
+    assert (held.workers, held.staged, list(held.beyond(held))) == (2, 0, [])
+    less = Held(2, held.memory_bytes - 3 * ROOM_BYTES, held.descriptors - 1, 0)
+    assert [said.partition(":")[0] for said in replace(held, staged=1).beyond(less)] == [
+        "memory",
+        "descriptors",
+        "staged",
+    ]
