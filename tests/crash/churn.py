@@ -109,23 +109,29 @@ def churn(order: Order, answers: Connection) -> None:
     for owner in order.working:
         chance, told = Random(f"{order.seed} {owner}"), partial(say, owner)
         sides.append(_Client(store, order.owners[owner], set(order.held[owner]), chance, told).step)
-    threads = [threading.Thread(target=_repeat, args=(side, say)) for side in sides]
+    threads = [threading.Thread(target=_repeat, args=(side, say), daemon=True) for side in sides]
     for thread in threads:
         thread.start()
-    for thread in threads:
+    # The clients end when nobody hears them any more, and upkeep with them.
+    for thread in threads[1:]:
         thread.join()
 
 
 def _repeat(step: Callable[[], None], say: Callable[..., None]) -> None:
     """Over and over: 503 is an answer, which promises nothing; whatever else is raised is trouble."""
+    with suppress(BrokenPipeError):
+        try:
+            while True:
+                _try(step)
+        except Exception:
+            say(0, 0, f"{TROUBLE}: {traceback.format_exc()}")
+
+
+def _try(step: Callable[[], None]) -> None:
     try:
-        while True:
-            try:
-                step()
-            except Unavailable:
-                time.sleep(0.005)
-    except Exception:
-        say(0, 0, f"{TROUBLE}: {traceback.format_exc()}")
+        step()
+    except Unavailable:
+        time.sleep(0.005)
 
 
 class _Client:

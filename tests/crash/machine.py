@@ -11,6 +11,7 @@ import os
 import shutil
 import struct
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +22,7 @@ import psutil
 
 from blobstore import embedded
 from tests.children import lives, until
+from tests.served import ROOT
 
 SHUTDOWN = 0x8004587D
 """FS_IOC_SHUTDOWN, _IOR('X', 125, __u32); ext4 took XFS's number."""
@@ -66,19 +68,6 @@ class Disk:
         finally:
             os.close(root)
 
-    def unmount(self) -> None:
-        """Frees the loop device too. Not mounted is fine."""
-        deadline = time.monotonic() + BUSY_SECONDS
-        while self._is_mounted():
-            # What was killed may hold it for another moment; then it goes as soon as nobody does.
-            lazily = ["--lazy"] if time.monotonic() > deadline else []
-            subprocess.run(["umount", *lazily, self.place], check=False, capture_output=True)
-
-    def _is_mounted(self) -> bool:
-        """Not Path.is_mount: XFS answers no more after a cut."""
-        mounts = (line.split()[1] for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines())
-        return str(self.place.resolve()) in mounts
-
 
 class Machine:
     """One computer, off at first. PostgreSQL is on its first disk, the store on its last one."""
@@ -109,8 +98,7 @@ class Machine:
     def off(self) -> None:
         """Kill PostgreSQL and unmount; nothing else may run on the disks any more."""
         for disk in self._disks:
-            _kill_all(disk.place)
-            disk.unmount()
+            release(disk.place)
         if server := embedded._children.pop(self._cluster.resolve() / "postgres", None):
             server.wait()
 
@@ -125,14 +113,33 @@ def guard(root: int, place: Path) -> None:
 
 @contextmanager
 def machine(folder: Path, filesystem: str, *, disks: int = 1) -> Iterator[Machine]:
-    """A new computer in a new folder; off and gone at the end, however that comes."""
+    """A new computer in a new folder; off and gone at the end, after kill -9 of this process too."""
     folder.mkdir(parents=True)
-    made = Machine(folder, filesystem, disks)
-    try:
-        yield made
-    finally:
-        made.off()
-        shutil.rmtree(folder)
+    # Its input ends with this process.
+    watch = [sys.executable, "-m", "tests.crash.machine", folder.resolve()]
+    with subprocess.Popen(watch, cwd=ROOT, stdin=subprocess.PIPE, start_new_session=True) as watcher:
+        made = Machine(folder, filesystem, disks)
+        try:
+            yield made
+        finally:
+            made.off()
+            watcher.communicate()
+
+
+def release(place: Path) -> None:
+    """Kill all who work there, unmount it and free the loop device. Not mounted is fine."""
+    _kill_all(place)
+    deadline = time.monotonic() + BUSY_SECONDS
+    while _is_mounted(place):
+        # What was killed may hold it for another moment; then it goes as soon as nobody does.
+        lazily = ["--lazy"] if time.monotonic() > deadline else []
+        subprocess.run(["umount", *lazily, place], check=False, capture_output=True)
+
+
+def _is_mounted(place: Path) -> bool:
+    """Not Path.is_mount: XFS answers no more after a cut."""
+    mounts = (line.split()[1] for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines())
+    return str(place.resolve()) in mounts
 
 
 def _kill_all(place: Path) -> None:
@@ -156,3 +163,16 @@ def _run(*words: object) -> None:
     ran = subprocess.run([str(word) for word in words], check=False, capture_output=True, text=True)
     if ran.returncode:
         raise RuntimeError(f"{words[0]}: {ran.stderr.strip()}")
+
+
+def main() -> None:
+    """Clear a machine away when the input ends."""
+    sys.stdin.read()
+    folder = Path(sys.argv[1])
+    for place in folder.glob("disk?"):
+        release(place)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
