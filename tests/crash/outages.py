@@ -38,6 +38,11 @@ def kill(data: Path) -> None:
             process.kill()
 
 
+def kill_first(data: Path) -> None:
+    """Kill only its first process: the others notice, and end by themselves."""
+    postmaster(data).kill()
+
+
 WAYS: tuple[Callable[[Path], None], ...] = (embedded.stop, kill)
 
 
