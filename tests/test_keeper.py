@@ -109,7 +109,7 @@ def test_no_server_outlives_the_service(data: Path, gate: Path, point: str, kill
         until(Path(f"{gate}.reached").exists)
         assert httpx.get(f"{live.url}/health", timeout=HANG_SECONDS).status_code == 200
         if killed:
-            (worker,) = psutil.Process(live.process.pid).children()
+            (worker,) = live.workers()
             worker.kill()
         live.process.send_signal(signal.SIGTERM)
         assert live.process.wait(HANG_SECONDS) == 0
@@ -123,7 +123,7 @@ def test_a_killed_keeper_is_replaced(data: Path, gate: Path, point: str) -> None
         first = postmaster(data)
         kill(data)
         until(Path(f"{gate}.reached").exists)
-        (worker,) = psutil.Process(live.process.pid).children()
+        (worker,) = live.workers()
         worker.kill()
         gate.touch()
         until(lambda: another(first, data))
