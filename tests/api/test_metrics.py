@@ -39,7 +39,10 @@ def numbers(client: FlaskClient) -> dict[str, float]:
 def test_the_token_is_needed(anybody: FlaskClient, client: FlaskClient, store: Store) -> None:
     """Strangers, and users too, would learn how much is stored and who works when."""
     accounts.add(store, "root", PASSWORD, admin=True)
-    problem(anybody.get("/metrics"), 401, "invalid_credentials")
+    refused = anybody.get("/metrics")
+    problem(refused, 401, "invalid_credentials")
+    # Basic would only be asked for in vain.
+    assert refused.headers.getlist("WWW-Authenticate") == ['Bearer realm="blobstore"']
     problem(client.get("/metrics"), 401, "invalid_credentials")
     problem(anybody.get("/metrics", auth=("root", PASSWORD)), 401, "invalid_credentials")
     for token in (TOKEN[:-1], TOKEN + "x", "", "é"):
