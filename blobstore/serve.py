@@ -27,9 +27,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 from flask import Flask
 
-from blobstore.app import create_app, open_store
+from blobstore.app import create_app
 from blobstore.cluster import is_own
 from blobstore.core.admin import first_admin
+from blobstore.core.store import open_store
 from blobstore.database import is_current, upgrade
 from blobstore.environment import load
 from blobstore.folder import open_lock, take, wait_for, write_secret

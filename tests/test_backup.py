@@ -12,13 +12,12 @@ import pytest
 from click.testing import CliRunner
 
 from blobstore import dumps
-from blobstore.app import open_store
 from blobstore.cli import main
 from blobstore.cli.backup import BLOBS, DUMP
 from blobstore.core import accounts, check
 from blobstore.core.accounts import Account
 from blobstore.core.admin import first_admin
-from blobstore.core.store import Store
+from blobstore.core.store import Store, open_store
 from blobstore.dumps import DumpError
 from blobstore.environment import load
 from blobstore.settings import Settings

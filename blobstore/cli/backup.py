@@ -11,11 +11,12 @@ from pathlib import Path
 import click
 from rich.filesize import decimal
 
-from blobstore import app, dumps
+from blobstore import dumps
 from blobstore.cli.base import FINDINGS, bar, open_store, plainly, settings_of_commands
 from blobstore.core import accounts, check, identity
 from blobstore.core.accounts import Account
 from blobstore.core.backup import Copied, copy_in, copy_out
+from blobstore.core.store import open_store as store_of
 from blobstore.database import upgrade
 from blobstore.folder import open_lock, sync, take
 
@@ -59,7 +60,7 @@ def restore_backup(folder: Path, replace: bool) -> None:
             raise dumps.DumpError("the database has users: --replace puts the backup in their place")
         dumps.restore(url, folder / DUMP)
         upgrade(url)
-        store = app.open_store(settings_of_commands(DATABASE_URL=url))
+        store = store_of(settings_of_commands(DATABASE_URL=url))
         identity.accept(store)
         _, size = check.totals(store)
         with bar("copy", size) as progress:

@@ -21,11 +21,10 @@ from pathlib import Path
 import psycopg2
 
 from blobstore import dumps
-from blobstore.app import open_store
 from blobstore.cli.backup import BLOBS, DUMP
 from blobstore.core.backup import copy_out
 from blobstore.core.check import check
-from blobstore.core.store import Store
+from blobstore.core.store import Store, open_store
 from blobstore.environment import load
 from tests.children import query
 from tests.conftest import SECRET_KEY, libpq

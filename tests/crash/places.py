@@ -17,9 +17,8 @@ import psutil
 import psycopg2
 
 from blobstore import embedded
-from blobstore.app import open_store
 from blobstore.background import COUNT_SECONDS
-from blobstore.core.store import Store
+from blobstore.core.store import Store, open_store
 from blobstore.database import upgrade
 from blobstore.environment import load
 from blobstore.serve import APPLICATION

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import Phase
 
-from blobstore.app import open_store
-from blobstore.core.store import Store
+from blobstore.core.store import Store, open_store
 from blobstore.environment import load
 from tests.conftest import SECRET_KEY
 from tests.crash.judging import Harm
