@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from blobstore import errors
 from blobstore.api import docs
 from blobstore.api.errors import status_of
+from blobstore.api.phrases import phrase
 from blobstore.app import create_app
 from blobstore.environment import load
 from blobstore.errors import BlobstoreError
@@ -190,7 +191,7 @@ def test_the_example_of_an_error_is_that_error(operation: Operation) -> None:
         content = response.get("content", {}).get("application/problem+json")
         if content is not None:
             check_shape(DOCUMENT, content["schema"], content["example"])
-            assert content["example"]["status"] == int(status)
+            assert (content["example"]["status"], content["example"]["title"]) == (int(status), phrase(int(status)))
             assert f"`{content['example']['code']}`" in response["description"]
 
 
