@@ -81,7 +81,7 @@ def _complaints(log: Path) -> int:
 
 def run(folder: Path, cases: int) -> Iterator[Outcome]:
     """So many times."""
-    tally = Tally("a full disk, of the store and its PostgreSQL")
+    tally = Tally("a full disk, of the store and its PostgreSQL", planned=cases)
     with small_disk(folder / "full", OPTIONS) as data:
         # Elsewhere: what is said on a full disk is lost.
         with serving_itself(data, free_floor_bytes=0, LOG_FILE=folder / "log") as place:

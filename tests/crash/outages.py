@@ -67,7 +67,7 @@ def outages(folder: Path, cases: int, away_seconds: float = AWAY_SECONDS) -> Ite
     with embedded.running(data, VERSION) as url:
         upgrade(url)
         with serving(folder / "service", url, **DEFAULTS) as place:
-            tally, times = Tally("PostgreSQL stops or is killed, 16 clients"), Times()
+            tally, times = Tally("PostgreSQL stops or is killed, 16 clients", planned=cases), Times()
             for number in range(cases):
                 harm = _outage(place, data, f"u{number}-", WAYS[number % 2], away_seconds, times)
                 yield tally.count(harm, f"outage {number}: ", remark=str(times))
@@ -95,7 +95,7 @@ def _outage(
 
 def revivals(folder: Path, cases: int) -> Iterator[Outcome]:
     """So many kills of a service's own PostgreSQL: the whole of it, and its first process, by turns."""
-    tally, longest = Tally("the embedded PostgreSQL is killed, 16 clients"), 0.0
+    tally, longest = Tally("the embedded PostgreSQL is killed, 16 clients", planned=cases), 0.0
     with serving_itself(folder, **DEFAULTS) as place:
         workers = {worker.pid for worker in place.workers()}
         for number in range(cases):
@@ -117,7 +117,7 @@ def revivals(folder: Path, cases: int) -> Iterator[Outcome]:
 
 def ends(folder: Path, cases: int) -> Iterator[Outcome]:
     """So many services that are told to end at some moment after their PostgreSQL was killed: nothing is left of it."""
-    tally = Tally("SIGTERM while the embedded PostgreSQL is started again")
+    tally = Tally("SIGTERM while the embedded PostgreSQL is started again", planned=cases)
     for number in range(cases):
         with service(folder, None, workers=2):
             kill(folder)
