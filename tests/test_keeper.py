@@ -150,6 +150,15 @@ def test_a_server_that_lives_is_left_alone(data: Path) -> None:
     assert query(url, "SELECT 1") == [(1,)]
 
 
+def test_a_server_that_was_just_started_is_stopped_in_good_order(died: Path) -> None:
+    """A stop in the moment of a start would wait a minute for a server that was told nothing, and cut it off."""
+    logged_bytes = embedded.restart(died, lambda: True)
+    embedded.stop(died)
+    said = (died / "postgres.log").read_text()[logged_bytes:]
+    assert "received fast shutdown request" in said
+    assert "immediate shutdown" not in said
+
+
 def test_only_our_own_server_is_started(died: Path, database_url: str) -> None:
     """A database would run beside the one that is used; or one be started that nobody will stop."""
     assert not is_own(died, database_url)
