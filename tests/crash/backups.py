@@ -129,7 +129,7 @@ def restored(place: Place, folder: Path, elsewhere: Path, made: Made) -> Harm:
     """What is wrong in the pair that was restored."""
     with database(_url(place.store), "restored") as url:
         done = blobstore("restore", str(folder), data=elsewhere, url=url)
-        harm = Harm(lost=set(done.stdout.splitlines()[:-1]))
+        harm = Harm(lost={line for line in done.stdout.splitlines() if line.startswith("damaged: ")})
         given = {"DATABASE_URL": url, "BLOBSTORE_DATA": str(elsewhere), "SECRET_KEY": SECRET_KEY}
         store = open_store(load(given, None))
         harm.note(check(store, deep=True, grace=timedelta(hours=1)))
