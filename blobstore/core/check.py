@@ -63,6 +63,7 @@ def check(
     """
     yield from _ask(store)
     yield from _rowless(store, grace)
+    yield from (Finding("no file in the place of a blob", where) for where in store.storage.obstacles())
     for blob in published(store):
         size = store.storage.size(blob.location)
         if size is None:
