@@ -18,8 +18,8 @@ from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedCo
 from rich.progress import Progress as Bars
 
 from blobstore import app
+from blobstore.core.progress import Progress
 from blobstore.core.store import Store
-from blobstore.core.upkeep import Progress
 from blobstore.environment import load
 from blobstore.errors import BlobstoreError
 from blobstore.settings import Settings, SettingsError

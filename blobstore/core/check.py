@@ -11,8 +11,9 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import text
 
+from blobstore.core.progress import Progress, silent
 from blobstore.core.store import Store
-from blobstore.core.upkeep import Progress, hash_blob, published, silent
+from blobstore.core.verify import hash_blob, published
 
 _QUESTIONS = {
     "used_bytes is not the sum of the claims": """

@@ -6,18 +6,22 @@ Anybody may ask, as often as he likes: an answer is kept for a second, and one a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 from time import monotonic
+from typing import TypeVar
 
 from blobstore.core import degraded, rounds
 from blobstore.core.identity import confirm
 from blobstore.core.rounds import Round
 from blobstore.core.store import Store
+from blobstore.core.verify import count_damaged
 from blobstore.database import is_current
 from blobstore.errors import BlobstoreError
 
 KEPT_SECONDS = 1.0
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,8 @@ class Details:
     degraded: bool
     free_bytes: int | None
     floor_bytes: int
+    damaged: int | None
+    """How many blobs that somebody has are known to be damaged."""
     rounds: dict[str, Round] | None
 
 
@@ -62,9 +68,10 @@ class Readiness:
         away = {"database_unavailable", "busy"} & {problem.code for problem in self.problems()}
         return Details(
             degraded=store.condition.trouble is not None,
-            free_bytes=_free_bytes(store),
+            free_bytes=_asked(store, lambda store: store.storage.free_bytes()),
             floor_bytes=store.settings.free_floor_bytes,
-            rounds=None if away else _rounds(store),
+            damaged=None if away else _asked(store, count_damaged),
+            rounds=None if away else _asked(store, rounds.last),
         )
 
 
@@ -87,15 +94,8 @@ def _of_storage(store: Store) -> list[Problem]:
     return []
 
 
-def _free_bytes(store: Store) -> int | None:
+def _asked(store: Store, question: Callable[[Store], T]) -> T | None:
     try:
-        return store.storage.free_bytes()
-    except BlobstoreError:
-        return None
-
-
-def _rounds(store: Store) -> dict[str, Round] | None:
-    try:
-        return rounds.last(store)
+        return question(store)
     except BlobstoreError:
         return None
