@@ -3,7 +3,7 @@
     verify       everything, as fast as it goes: for operators
     verify_due   a part in each round of the background upkeep: what was read longest ago, slowly
 
-Bytes are condemned after two readings, and nothing is while the storage is in trouble: that would be for good.
+Bytes are condemned after two readings, and none that cannot be read while the storage is in trouble: it is for good.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ LEAST_BYTES = 256 << 10
 """What a smaller blob counts for: to find and to note it costs the disk as much as to read so many bytes."""
 DUE_SHARE = 0.75
 """Of the period, after which a blob is due: the rest is for those that are due at the same time."""
+UNREADABLE = "unreadable"
 _log = logging.getLogger(__name__)
 
 _COLUMNS = "digest, location, published_at, size_bytes, refs"
@@ -130,16 +131,17 @@ def _verify_one(store: Store, blob: Published, progress: Progress) -> Damage | N
         found = hash_blob(store, blob.location, progress)
     whole = found == blob.digest.hex
     if not whole:
-        _look_around(store)
+        confirm(store)
+    if found.startswith(UNREADABLE):
+        _probe(store)
     note = blobs.verified if whole else blobs.damage
     with store.database.transaction() as session:
         noted = note(session, blob.digest, blob.location, blob.published_at)
     return Damage(blob.digest, blob.location, found) if noted and not whole else None
 
 
-def _look_around(store: Store) -> None:
-    """Raise StorageUnavailable when it is the whole storage that went away, or that is broken."""
-    confirm(store)
+def _probe(store: Store) -> None:
+    """Raise StorageUnavailable when it is the whole disk that is broken."""
     with suppress(StorageFull):
         store.storage.probe()
 
@@ -152,11 +154,11 @@ def hash_blob(store: Store, location: str, progress: Progress = silent) -> str:
     except BlobMissing:
         return "missing"
     except StorageUnavailable as error:
-        return f"unreadable ({error})"
+        return f"{UNREADABLE} ({error})"
     except OSError as error:
         if lacking := lack(error):
             raise Busy(lacking) from error
-        return f"unreadable ({error})"
+        return f"{UNREADABLE} ({error})"
 
 
 def _hash(reader: BinaryIO, progress: Progress) -> str:
