@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from functools import cache
 from typing import Any, ParamSpec, TypeVar
 
 from gevent import get_hub
 from gevent.monkey import is_module_patched
+from gevent.threadpool import ThreadPool
 
 from blobstore.errors import Busy
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+NICE = 10
+"""What `compute` lowers the priority to: a tenth of the others' share when there is not enough for all."""
 
 
 def offload(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -21,8 +27,32 @@ def offload(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """
     if not is_module_patched("socket"):
         return call(*args, **kwargs)
+    return _apply(get_hub().threadpool, call, args, kwargs)
+
+
+def compute(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """As `offload`, for what takes a core for long: one at a time, and behind everything else that wants the core."""
+    if not is_module_patched("socket"):
+        return call(*args, **kwargs)
+    result: T = _apply(_computing(), _politely, (call, args, kwargs), {})
+    return result
+
+
+@cache
+def _computing() -> ThreadPool:
+    """A thread of its own: a priority that was lowered cannot be raised again."""
+    return ThreadPool(1)
+
+
+def _politely(call: Callable[..., T], args: Any, kwargs: Any) -> T:
+    # Of this thread alone: Linux gives each its own.
+    os.setpriority(os.PRIO_PROCESS, 0, NICE)
+    return call(*args, **kwargs)
+
+
+def _apply(pool: ThreadPool, call: Callable[..., T], args: Any, kwargs: Any) -> T:
     try:
-        result, error = get_hub().threadpool.apply(_attempt, (call, args, kwargs))
+        result, error = pool.apply(_attempt, (call, args, kwargs))
     except RuntimeError as refused:
         raise Busy("no thread is left for this request") from refused
     if error is None:

@@ -11,6 +11,7 @@ from uuid import uuid4
 from gunicorn.http import errors as http
 from gunicorn.util import http_date
 
+from blobstore.api.phrases import phrase
 from blobstore.errors import BlobstoreError, Invalid, TooManyBodies, TooSlow
 from blobstore.shortage import is_shortage
 
@@ -30,7 +31,7 @@ class Refusal:
         body = json.dumps(
             {
                 "type": "about:blank",
-                "title": self.status.phrase,
+                "title": phrase(self.status),
                 "status": self.status.value,
                 "detail": self.detail,
                 "code": self.code,
@@ -38,7 +39,7 @@ class Refusal:
             }
         ).encode()
         lines = [
-            f"HTTP/1.1 {self.status.value} {self.status.phrase}",
+            f"HTTP/1.1 {self.status.value} {phrase(self.status)}",
             f"Date: {http_date()}",
             "Connection: close",
             "Content-Type: application/problem+json",

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from blobstore.api.phrases import phrase
 from tests import leaks
 
 T = TypeVar("T")
@@ -43,7 +44,7 @@ class Answer:
         assert self.headers["content-type"] == "application/problem+json"
         problem = json.loads(self.body)
         assert problem["type"] == "about:blank"
-        assert problem["title"]
+        assert problem["title"] == phrase(self.status)
         assert problem["detail"]
         assert problem["status"] == self.status
         assert problem["request_id"] == self.headers["x-request-id"]

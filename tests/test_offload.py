@@ -10,7 +10,7 @@ import pytest
 
 from tests.served import environment
 
-GREEN = "from gevent import monkey; monkey.patch_all()\nfrom blobstore.offload import offload\n"
+GREEN = "from gevent import monkey; monkey.patch_all()\nfrom blobstore.offload import compute, offload\n"
 FAILS = """
 from blobstore.errors import StorageFull
 def full(): raise StorageFull("no space")
@@ -28,18 +28,30 @@ resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_IN
 print(offload(str, 5))
 """
 
+POLITE = """
+import os
+ask = (os.getpriority, os.PRIO_PROCESS, 0)
+print(compute(*ask) > offload(*ask) == ask[0](*ask[1:]))
+try: compute(int, "x")
+except ValueError: print("raised")
+"""
+
+
+def test_what_computes_yields_to_the_others(tmp_path: Path) -> None:
+    """A flood of passwords would take the cores from the requests that need none of them."""
+    assert _ran(tmp_path, POLITE) == ("True\nraised\n", "")
+
 
 @pytest.mark.parametrize(
     ("statements", "printed"), [(FAILS, "no space\n"), (NO_THREAD, "no thread is left for this request\n5\n")]
 )
 def test_a_failure_is_its_callers_alone(tmp_path: Path, statements: str, printed: str) -> None:
     """A full disk would fill the log with stacks, and a lack of threads would be an error of ours."""
-    done = subprocess.run(
-        [sys.executable, "-c", GREEN + statements],
-        check=False,
-        capture_output=True,
-        text=True,
-        env=environment(tmp_path),
-        timeout=60,
-    )
-    assert (done.stdout, done.stderr) == (printed, "")
+    assert _ran(tmp_path, statements) == (printed, "")
+
+
+def _ran(folder: Path, statements: str) -> tuple[str, str]:
+    """What these statements say on both outputs, in a process with gevent."""
+    command = [sys.executable, "-c", GREEN + statements]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment(folder), timeout=60)
+    return done.stdout, done.stderr

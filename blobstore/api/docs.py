@@ -27,6 +27,8 @@ ASSETS = {
     "favicon-32x32.png": SWAGGER_UI,
 }
 """All that the page loads; nothing else of the two folders is served."""
+EVERYWHERE = {"414": {"$ref": "#/components/responses/UriTooLong"}}
+"""What every call can answer, before anybody looks at which one it is."""
 ASSET_SECONDS = 300
 """Swagger UI changes the page's address at every click, and a browser then asks for the icon again."""
 PAGE_HEADERS = {
@@ -58,6 +60,9 @@ def document() -> dict[str, Any]:
     for name in whole["paths"]:
         for path, operations in _load(name).items():
             paths.setdefault(path, {}).update(operations)
+    for operations in paths.values():
+        for operation in operations.values():
+            operation["responses"] |= EVERYWHERE
     shared = {**_load("components"), "schemas": _load("schemas"), "responses": _load("responses")}
     return {**whole, "paths": paths, "components": shared}
 

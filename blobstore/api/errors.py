@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, request
@@ -12,6 +11,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from blobstore import errors
 from blobstore.api.context import origins
+from blobstore.api.phrases import phrase
 from blobstore.errors import BlobstoreError
 from blobstore.shortage import is_shortage
 
@@ -55,7 +55,7 @@ def problem(status: int, code: str, detail: str, **members: Any) -> Response:
     """A problem document."""
     document = {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "title": phrase(status),
         "status": status,
         "detail": detail,
         "code": code,
@@ -102,7 +102,7 @@ def _of_framework(error: HTTPException) -> Response:
     status = error.code or 500
     if status < 400:
         return Response(status=status, headers=error.get_headers(request.environ))
-    code = _CODES.get(status, HTTPStatus(status).phrase.lower().replace(" ", "_"))
+    code = _CODES.get(status, phrase(status).lower().replace(" ", "_"))
     response = problem(status, code, error.description or "")
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         response.headers["Allow"] = ", ".join(sorted(error.valid_methods))

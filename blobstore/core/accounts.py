@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select, text
+from sqlalchemy import Select, bindparam, insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -55,6 +55,7 @@ _ACCOUNT = (
     User.verified,
     User.admitted,
 )
+_BY_NAME = select(*_ACCOUNT).where(User.name == bindparam("name"))
 
 
 def add(
@@ -110,12 +111,16 @@ def accounts(store: Store) -> list[Account]:
 def get(store: Store, name: str) -> Account:
     """One user. Raises NotFound."""
     with store.database.transaction() as session:
-        return locked(session, name)
+        return _one(session, name, _BY_NAME)
 
 
 def locked(session: Session, name: str) -> Account:
     """One user, whose row nobody else changes until the transaction ends. Raises NotFound."""
-    row = session.execute(select(*_ACCOUNT).where(User.name == fold(name)).with_for_update()).one_or_none()
+    return _one(session, name, _BY_NAME.with_for_update())
+
+
+def _one(session: Session, name: str, statement: Select[*tuple[Any, ...]]) -> Account:
+    row = session.execute(statement, {"name": fold(name)}).one_or_none()
     if row is None:
         raise NotFound(f"there is no user {name!r}")
     return Account(*row)

@@ -33,7 +33,9 @@ RETURNING digest, reason, banned_by, created_at, xmax = 0
 """)
 _LIFT = text("DELETE FROM bans WHERE digest = :digest")
 _OWNERS = text("SELECT DISTINCT owner_id FROM files WHERE digest = :digest ORDER BY owner_id LIMIT :limit")
-_UNFINISHED = text("SELECT DISTINCT f.digest, n.banned_by FROM bans n JOIN files f USING (digest) LIMIT :limit")
+_UNFINISHED = text("""
+SELECT digest, banned_by FROM bans WHERE EXISTS (SELECT FROM files WHERE files.digest = bans.digest) LIMIT :limit
+""")
 _FILE = text("""
 SELECT f.id, f.owner_id, f.digest, f.folder, f.visibility, n.reason
 FROM (SELECT id, owner_id, digest, folder, visibility FROM banned_files WHERE id = :id

@@ -157,14 +157,11 @@ def change(store: Store, caller: Caller, file_id: str, changes: Changes) -> Stor
         file = live(session, file_id)
         authorize(caller, Scope.WRITE, file)
         apply(session, caller, file, changes)
-        about, was = About(file.owner_id, file.digest, file.id), {field: getattr(file, field) for field in changes}
-        place = {"name": file.name, "folder": file.folder}
-        noted = events.noted(caller.actor, Action.FILE_CHANGED, about, **place, was=was, now=changes)
-        return live(session, file_id, noted)
+        return live(session, file_id)
 
 
 def apply(session: Session, caller: Caller, file: StoredFile, changes: Changes) -> None:
-    """Update the row of a file of the caller's whose blob is locked.
+    """Update the row of a file of the caller's whose blob is locked, and note what that alters.
 
     Raises AlreadyExists for a name that a twin has, OutsideFolder, InsufficientScope.
     """
@@ -178,6 +175,11 @@ def apply(session: Session, caller: Caller, file: StoredFile, changes: Changes) 
         if twin and not twin.expired:
             raise AlreadyExists("you have the same content under that name already")
     session.execute(update(File).where(File.id == file.id).values(**changes))
+    now = {field: value for field, value in changes.items() if value != getattr(file, field)}
+    if now:
+        about, was = About(file.owner_id, file.digest, file.id), {field: getattr(file, field) for field in now}
+        place = {"name": file.name, "folder": file.folder}
+        events.note(session, caller.actor, Action.FILE_CHANGED, about, **place, was=was, now=now)
 
 
 @dataclass(frozen=True)

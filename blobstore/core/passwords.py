@@ -1,4 +1,4 @@
-"""Passwords: what may be one; and their hashes, one at a time in a worker, in a thread.
+"""Passwords: what may be one; and their hashes, one at a time in a worker, in a thread that yields to all others.
 
 argon2id with OWASP's minimum: 19 MiB, two passes, one lane: about 19 ms of one core. See security.md, "Passwords".
 """
@@ -11,7 +11,7 @@ from argon2.low_level import error_to_str
 
 from blobstore.core.turns import Turns
 from blobstore.errors import BadOption, Busy
-from blobstore.offload import offload
+from blobstore.offload import compute
 
 MIN_PASSWORD_LENGTH = 8
 MAX_PASSWORD_BYTES = 1024
@@ -42,7 +42,7 @@ def hash_password(password: str, client: str = "") -> str:
     Raises Busy when too many wait already, and without the memory for it.
     """
     with _TURNS.turn(client):
-        return offload(_hash, password)
+        return compute(_hash, password)
 
 
 def is_outdated(password_hash: str) -> bool:
@@ -61,7 +61,7 @@ class Verifier:
     def verify(self, password_hash: str, password: str, client: str = "") -> bool:
         """Whether the password has that hash. Raises Busy as `hash_password` does."""
         with _TURNS.turn(client):
-            return offload(_verify, password_hash, password)
+            return compute(_verify, password_hash, password)
 
 
 def _hash(password: str) -> str:

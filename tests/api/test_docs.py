@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from blobstore import errors
 from blobstore.api import docs
 from blobstore.api.errors import status_of
+from blobstore.api.phrases import phrase
 from blobstore.app import create_app
 from blobstore.environment import load
 from blobstore.errors import BlobstoreError
@@ -23,8 +24,8 @@ OPERATIONS = list(operations(DOCUMENT))
 EXAMPLES = [example for operation in OPERATIONS for example in examples(operation)]
 SECURED = [operation for operation in OPERATIONS if operation.spec["security"] and {} not in operation.spec["security"]]
 HELLO = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
-NOT_OF_THE_DOMAIN = {"range_not_satisfiable": 416}
-"""Codes of api/ itself."""
+NOT_OF_THE_DOMAIN = {"range_not_satisfiable": 416, "uri_too_long": 414}
+"""Codes of api/ itself, and of the server."""
 
 every_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=str)
 
@@ -147,7 +148,7 @@ def test_the_example_of_a_body_has_its_documented_shape(example: Example) -> Non
 @every_operation
 def test_errors_are_documented_where_they_can_happen(operation: Operation) -> None:
     """A client's programmer would not learn which errors to expect."""
-    expected = set()
+    expected = {"414"}
     if operation.spec["security"]:
         expected |= {"401", "429", "503"}
     if operation in SECURED:
@@ -190,7 +191,7 @@ def test_the_example_of_an_error_is_that_error(operation: Operation) -> None:
         content = response.get("content", {}).get("application/problem+json")
         if content is not None:
             check_shape(DOCUMENT, content["schema"], content["example"])
-            assert content["example"]["status"] == int(status)
+            assert (content["example"]["status"], content["example"]["title"]) == (int(status), phrase(int(status)))
             assert f"`{content['example']['code']}`" in response["description"]
 
 

@@ -9,6 +9,8 @@ from typing import Any
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from blobstore.api.phrases import phrase
+
 BOUNDARY = "----8f2c"
 EMPTY: dict[str, Any] = {"data": b"", "environ_overrides": {"CONTENT_LENGTH": "0"}}
 """An empty body that says so, as the keywords of a request."""
@@ -52,7 +54,7 @@ def problem(response: TestResponse, status: int, code: str) -> dict[str, Any]:
     assert found["code"] == code
     assert found["status"] == status
     assert found["type"] == "about:blank"
-    assert found["title"]
+    assert found["title"] == phrase(status)
     assert found["request_id"] == response.headers["X-Request-ID"]
     return found
 

@@ -99,3 +99,11 @@ def test_nobody_is_not_found(store: Store) -> None:
     ):
         with pytest.raises(NotFound):
             act()
+
+
+def test_who_looks_at_a_user_waits_for_nobody(store: Store) -> None:
+    """A page of a user would hang while one of his uploads charges his quota."""
+    accounts.add(store, "ann", PASSWORD)
+    with store.database.transaction() as session:
+        accounts.locked(session, "ann")
+        assert accounts.get(store, "ann").name == "ann"

@@ -83,6 +83,23 @@ def test_an_upload_is_noted_with_what_it_was(store: Store) -> None:
     assert [(each.action, each.details["name"]) for each in logged(store)[-2:]] == [("upload", "x"), ("upload", "y")]
 
 
+def test_an_upload_that_changes_a_file_is_a_change_too(store: Store) -> None:
+    """If this failed, a private file could be made public by sending it again, and the log would not say so."""
+    caller = me(store)
+    quiet = Store(store.settings.model_copy(update={"audit_traffic": False}), store.database, store.storage)
+    for where, left in ((store, ["upload", "file_changed", "upload"]), (quiet, ["file_changed"])):
+        before = len(logged(store))
+        content = sample(10, str(left))
+        send(where, caller, content, name="x", visibility="private")
+        send(where, caller, content, name="x", visibility="public")
+        assert [each.action for each in logged(store)[before:]] == left
+        (changed,) = [each for each in logged(store)[before:] if each.action == "file_changed"]
+        assert (changed.details["was"], changed.details["now"]) == ({"visibility": "private"}, {"visibility": "public"})
+    before = len(logged(store))
+    send(quiet, caller, content, name="x", visibility="public")
+    assert len(logged(store)) == before
+
+
 def test_what_fails_leaves_no_event(store: Store) -> None:
     """If this failed, the log would tell of what has not happened."""
     caller = me(store, quota_bytes=10)

@@ -46,7 +46,7 @@ def attached(pid: int, log: Path, calls: str, inject: str = "") -> Iterator[None
     """
     if why := refusal():
         raise LeftOut(why)
-    command = ["strace", "-f", "-y", "-p", str(pid), "-o", str(log), "-e", f"trace={calls}"]
+    command = ["strace", "-f", "-y", "-s", "64", "-p", str(pid), "-o", str(log), "-e", f"trace={calls}"]
     if inject:
         command += ["-e", f"inject={inject}"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as tracer:

@@ -219,7 +219,7 @@ def claims_before_blobs(session: Any, owner_id: int, digest: Any, which: Which, 
 
 
 def asynchronous_delete(session: Any, *given: Any) -> Any:
-    session.execute(upload._ASYNCHRONOUS)
+    session.execute(text("SET LOCAL synchronous_commit = off"))
     return _REMOVE(session, *given)
 
 

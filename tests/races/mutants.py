@@ -167,7 +167,7 @@ MUTANTS = {
         "stays charged",
     ),
     "synchronous_commit = off for the whole connection": Mutant(
-        bugs.reword(upload, "_ASYNCHRONOUS", "SET LOCAL", "SET"),
+        bugs.reword(upload, "_INSERT_PENDING", "SET LOCAL", "SET"),
         deleting.what_is_acknowledged_is_synchronous,
         "acknowledged asynchronously",
     ),

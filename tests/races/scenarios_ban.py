@@ -13,7 +13,7 @@ from tests.races.scenarios import ONE
 from tests.races.world import LOOK_FOR_TWIN, Actor, Violation, World
 from tests.storage.contract import digest_of
 
-READY, ACKNOWLEDGED = "UPDATE files SET ready_at", "WITH noted"
+READY, ACKNOWLEDGED = "UPDATE files SET ready_at", "INSERT INTO events"
 
 
 def an_upload_of_what_is_banned(world: World) -> None:
