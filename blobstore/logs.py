@@ -40,6 +40,7 @@ class Logger(GunicornLogger):  # type: ignore[misc]
             seconds=round(request_time.total_seconds(), 4),
             user=environ.get("blobstore.user"),
             address=environ.get("REMOTE_ADDR"),
+            **({"code": environ["blobstore.code"]} if "blobstore.code" in environ else {}),
         )
 
     def refused(self, refusal: Refusal, request_id: str, address: str, method: str | None, path: str | None) -> None:

@@ -260,7 +260,7 @@ def test_a_key_is_rotated(run: Run, store: Store, user: Account) -> None:
             "'soon' is not a time like 0, 90s, 30m, 24h or 30d",
         ),
         (["key", "issue", "me", "--name", "x", "--folder", "backup"], "blobstore: a folder starts with '/'"),
-        (["key", "issue", "me", "--name", "x", "--folder", "/a", "--scopes", "admin"], "blobstore: "),
+        (["key", "issue", "me", "--name", "x", "--folder", "/a", "--scopes", "admin"], "me is no admin"),
         (["key", "rotate", "me", "nosuchid"], "blobstore: there is no such API key"),
         (["key", "rotate", "nobody", "nosuchid"], "blobstore: there is no user 'nobody'"),
         (["key", "list", "nobody"], "blobstore: there is no user 'nobody'"),

@@ -90,6 +90,14 @@ def json_object(environ: WSGIEnvironment, limit_bytes: int = MAX_JSON_BYTES) -> 
     return value
 
 
+def optional_json_object(environ: WSGIEnvironment, limit_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:
+    """The same where everything has a default: without a body it is an empty object."""
+    stated = environ.get("CONTENT_TYPE") or environ.get("HTTP_TRANSFER_ENCODING")
+    if not stated and environ.get("CONTENT_LENGTH", "0") in ("", "0"):
+        return {}
+    return json_object(environ, limit_bytes)
+
+
 def fields(environ: WSGIEnvironment, limit_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:
     """The fields of a small form (application/x-www-form-urlencoded), each once, or of a JSON object.
 

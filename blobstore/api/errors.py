@@ -40,6 +40,10 @@ STATUS: dict[type[BlobstoreError], int] = {
 """A class that is not here has the status of its nearest ancestor."""
 
 _CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large", 500: "internal_error"}
+_DETAILS = {
+    404: "there is nothing at this address; /docs has all that there are",
+    405: "this address does not take this method; Allow names those that it takes",
+}
 _log = logging.getLogger(__name__)
 
 
@@ -53,6 +57,7 @@ def status_of(kind: type[BlobstoreError]) -> int:
 
 def problem(status: int, code: str, detail: str, **members: Any) -> Response:
     """A problem document."""
+    request.environ["blobstore.code"] = code
     document = {
         "type": "about:blank",
         "title": phrase(status),
@@ -103,7 +108,7 @@ def _of_framework(error: HTTPException) -> Response:
     if status < 400:
         return Response(status=status, headers=error.get_headers(request.environ))
     code = _CODES.get(status, phrase(status).lower().replace(" ", "_"))
-    response = problem(status, code, error.description or "")
+    response = problem(status, code, _DETAILS.get(status) or error.description or "")
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
     return response

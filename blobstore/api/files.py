@@ -66,7 +66,7 @@ def content(file_id: str) -> Response:
 
 def _bytes_or_link(file_id: str) -> Response:
     caller = auth.anybody()
-    values = options.query("mode", "download", "expires", "key", "signature")
+    values = options.query("mode", "download", "expires", "key", "api_key", "signature")
     mode = values.get("mode", "url" if request.accept_mimetypes.best == "application/json" else "file")
     if mode not in ("file", "url"):
         raise BadOption("mode", "is file or url")
@@ -80,7 +80,8 @@ def _bytes_or_link(file_id: str) -> Response:
 
 def _signed_link(caller: Caller | None, file_id: str) -> Response:
     link, expires_at = links.sign(store(), caller, file_id)
-    query = urlencode({"expires": link.expires, "key": link.key_id, "signature": link.signature})
+    by = {"api_key": link.api_key} if link.api_key else {}
+    query = urlencode({"expires": link.expires, "key": link.key_id, **by, "signature": link.signature})
     url = f"{origins().service}/api/v1/files/{file_id}/download?{query}"
     return jsonify({"download_url": url, "expires_at": moment(expires_at)})
 
@@ -88,7 +89,7 @@ def _signed_link(caller: Caller | None, file_id: str) -> Response:
 def _link(values: dict[str, str]) -> links.Link:
     if not re.fullmatch("[0-9]{1,12}", values.get("expires", ""), re.ASCII):
         raise BadSignature("this link is not valid, or not any more")
-    return links.Link(int(values["expires"]), values.get("key", ""), values["signature"])
+    return links.Link(int(values["expires"]), values.get("key", ""), values["signature"], values.get("api_key"))
 
 
 @bp.get("/s/<id:file_id>")

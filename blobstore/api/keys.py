@@ -41,7 +41,7 @@ def page() -> Response:
 def rotate(key_id: str) -> tuple[Response, int]:
     """Put a new key in the place of one of the caller's; the new one is shown this once."""
     caller = require_password(auth.somebody(Scope.WRITE))
-    wanted = Rotation.read(body.json_object(request.environ))
+    wanted = Rotation.read(body.optional_json_object(request.environ))
     stored, key = keys.rotate(store(), caller.user_id, key_id, timedelta(seconds=wanted.overlap_seconds), caller.actor)
     return jsonify({**key_json(stored), "key": key}), 201
 

@@ -184,8 +184,10 @@ def issue_key(user_name: str, label: str, scopes: str, folder: str, expires: tim
     expires_at = datetime.now(UTC) + expires if expires else None
     wanted, place = [known[name] for name in names], parse_folder(folder)
     with open_store() as store:
-        owner_id = accounts.get(store, user_name).id
-        _, issued = keys.issue(store, owner_id, label, wanted, folder=place, expires_at=expires_at)
+        owner = accounts.get(store, user_name)
+        if Scope.ADMIN in wanted and owner.role != "admin":
+            raise click.BadParameter(f"{owner.name} is no admin", param_hint="--scopes")
+        _, issued = keys.issue(store, owner.id, label, wanted, folder=place, expires_at=expires_at)
     click.echo(issued)
 
 

@@ -46,6 +46,8 @@ def change(store: Store, name: str, changes: AccountChanges, by: Actor = OPERATO
                 _keep_an_admin(session, account)
             if values.get("disabled"):
                 sessions.end_all(session, account.id)
+                # Nor do his links and tickets come back when he does.
+                values["epoch"] = User.epoch + 1
             if values:
                 session.execute(update(User).where(User.id == account.id).values(**values))
                 _note(session, account, changes, by)

@@ -25,6 +25,7 @@ from gevent.lock import BoundedSemaphore
 
 from blobstore.core import keys, new_password, passwords, sessions
 from blobstore.core.gate import ALL_SCOPES, Caller, Scope
+from blobstore.core.guesses import Guesses
 from blobstore.core.limits import Limiter
 from blobstore.core.passwords import DECOY, Verifier
 from blobstore.core.store import Store
@@ -82,6 +83,7 @@ class Credentials:
         self._secret = secrets.token_bytes(32)
         self._memory: OrderedDict[bytes, _Remembered] = OrderedDict()
         self._turns: dict[bytes, _Turn] = {}
+        self._guesses = Guesses(store.settings.login_failures, store.settings.login_window_seconds)
 
     def by_password(self, name: str, password: str, address: str, *, keys_too: bool = True) -> Caller:
         """The caller behind a name or proven e-mail, and a password or, unless not `keys_too`, an API key in its place.
@@ -117,7 +119,8 @@ class Credentials:
         if last_used_at is None or _older(last_used_at, TOUCH_SECONDS):
             with self._store.database.transaction() as session:
                 keys.touch(session, key_id)
-        return replace(_caller(row, frozenset(Scope(scope) for scope in scopes), by_password=False), folder=folder)
+        caller = _caller(row, frozenset(Scope(scope) for scope in scopes), by_password=False)
+        return replace(caller, key_id=key_id, folder=folder)
 
     def by_token(self, token: str) -> Caller:
         """The caller behind a login token, who may do what his password allows. Raises Unauthenticated."""
@@ -136,9 +139,9 @@ class Credentials:
 
     def _fits(self, user_id: int, password_hash: str, password: str, who: tuple[str, str]) -> bool:
         # With the name: else a password tried under one unknown name would be answered sooner under another one.
-        memory_key = self._memory_key(user_id, password_hash, password, who[0])
-        remembered = self._recall(memory_key)
-        if remembered and remembered.fits:
+        # With the address: else whoever guesses elsewhere would be told, without a limit, which one is at work here.
+        memory_key = self._memory_key(user_id, password_hash, password, *who)
+        if self._is_good(memory_key, who):
             return True
         with self._judged_once(memory_key):
             return self._judge(memory_key, user_id, password_hash, password, who)
@@ -160,11 +163,15 @@ class Credentials:
                 self._turns.pop(memory_key, None)
 
     def _judge(self, memory_key: bytes, user_id: int, password_hash: str, password: str, who: tuple[str, str]) -> bool:
-        remembered = self._recall(memory_key)
-        if remembered and remembered.fits:
+        if self._is_good(memory_key, who):
             return True
-        self._count_attempt(*who)
-        if remembered:
+        try:
+            self._count_attempt(*who)
+        except TooManyAttempts:
+            self._guesses.note(who, memory_key)
+            raise
+        remembered = self._recall(memory_key)
+        if remembered and not remembered.fits:
             return False
         try:
             fits = self.verifier.verify(password_hash, password, who[1])
@@ -176,6 +183,10 @@ class Credentials:
             self._give_back(self._limits(*who))
             new_password.rehash(self._store, user_id, password_hash, password)
         return fits
+
+    def _is_good(self, memory_key: bytes, who: tuple[str, str]) -> bool:
+        remembered = self._recall(memory_key)
+        return remembered is not None and remembered.fits and not self._guesses.abound(who)
 
     def _limits(self, name: str, address: str) -> list[tuple[int, tuple[str, ...]]]:
         """How many failures there may be of what, the closest first: nobody uses up what all have together."""

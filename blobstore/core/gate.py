@@ -42,6 +42,8 @@ class Caller:
     """The login whose token this request carries."""
     epoch: int | None = None
     """Which of the user's passwords it was that was verified just now; None for any other way in."""
+    key_id: str | None = None
+    """The API key that this request carries."""
     folder: str = ROOT
     """The only one whose files, and those below it, are his: an API key may be for one folder."""
     actor: Actor = OPERATOR

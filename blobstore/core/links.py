@@ -2,7 +2,8 @@
 
 HMAC-SHA256 over length-prefixed fields; see security.md, "Signed URLs". It is asked in addition to the file's state: a
 file that is gone, expired or whose owner is disabled is not opened whatever the signature says, and the owner's epoch,
-which a change of password raises, makes every link of his void. Who reads a file only because it is public signs no
+which a change of password raises, makes every link of his void. A link that was made with an API key ends with that
+key: whoever stole it can keep nothing open after it is revoked. Who reads a file only because it is public signs no
 more than that: his link ends when the owner takes the file back.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import hmac
 from base64 import urlsafe_b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
@@ -30,15 +31,22 @@ MAX_LIFE = timedelta(days=7)
 _PURPOSE = b"blobstore signed link 1"
 OWNERS, ANYBODYS = "read", "read while public"
 _EPOCH = text("SELECT epoch FROM users WHERE id = :id")
+_KEY_LIVES = text("""
+SELECT EXISTS (SELECT FROM api_keys WHERE id = :id AND (expires_at IS NULL OR expires_at > clock_timestamp()))
+""")
 
 
 @dataclass(frozen=True)
 class Link:
-    """What a signed link carries besides the file's id: seconds since 1970, which key, the signature."""
+    """What a signed link carries besides the file's id: seconds since 1970, which secret, the signature.
+
+    `api_key` is the id of the API key that it was made with, and ends with; None for any other login.
+    """
 
     expires: int
     key_id: str
     signature: str
+    api_key: str | None = None
 
 
 def sign(store: Store, caller: Caller | None, file_id: str, now: datetime | None = None) -> tuple[Link, datetime]:
@@ -51,7 +59,8 @@ def sign(store: Store, caller: Caller | None, file_id: str, now: datetime | None
     expires = int(expires_at.timestamp())
     secret = ring(store, _PURPOSE)[0]
     action = OWNERS if owns(caller, file) and reader_id(caller) else ANYBODYS
-    return Link(expires, _key_id(secret), _signature(secret, file, action, expires, _epoch(store, file))), expires_at
+    unsigned = Link(expires, _key_id(secret), "", caller.key_id if caller else None)
+    return replace(unsigned, signature=_signature(secret, file, action, unsigned, _epoch(store, file))), expires_at
 
 
 def opened(store: Store, file_id: str, link: Link, now: datetime | None = None) -> StoredFile:
@@ -67,8 +76,10 @@ def opened(store: Store, file_id: str, link: Link, now: datetime | None = None) 
     if file is None or not secrets or not 0 < left <= MAX_LIFE.total_seconds():
         raise BadSignature("this link is not valid, or not any more")
     epoch, actions = _epoch(store, file), (OWNERS, ANYBODYS) if file.visibility == "public" else (OWNERS,)
-    expected = [_signature(secrets[0], file, action, link.expires, epoch) for action in actions]
+    expected = [_signature(secrets[0], file, action, link, epoch) for action in actions]
     if not any(hmac.compare_digest(each.encode(), link.signature.encode()) for each in expected):
+        raise BadSignature("this link is not valid, or not any more")
+    if link.api_key is not None and not _key_lives(store, link.api_key):
         raise BadSignature("this link is not valid, or not any more")
     if isinstance(file, BannedFile):
         raise ContentBanned(file.reason)
@@ -80,9 +91,15 @@ def _epoch(store: Store, file: StoredFile | BannedFile) -> int:
         return int(session.execute(_EPOCH, {"id": file.owner_id}).scalar_one())
 
 
-def _signature(secret: bytes, file: StoredFile | BannedFile, action: str, expires: int, epoch: int) -> str:
+def _key_lives(store: Store, key_id: str) -> bool:
+    with store.database.transaction() as session:
+        return bool(session.execute(_KEY_LIVES, {"id": key_id}).scalar_one())
+
+
+def _signature(secret: bytes, file: StoredFile | BannedFile, action: str, link: Link, epoch: int) -> str:
     mac = hmac.new(secret, digestmod=sha256)
-    for field in ("1", action, file.id, file.digest.hex, str(expires), _key_id(secret), str(epoch)):
+    by = link.api_key or ""
+    for field in ("2", action, file.id, file.digest.hex, str(link.expires), _key_id(secret), str(epoch), by):
         mac.update(len(field).to_bytes(8, "big") + field.encode())
     return urlsafe_b64encode(mac.digest()).decode().rstrip("=")
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from flask.testing import FlaskClient
 
 from blobstore.core.store import Store
+from tests.api.test_auth import bearer
 from tests.api.test_download import expire
 from tests.api.wire import problem, quota, stored
 
@@ -240,6 +241,20 @@ def test_a_signed_link(client: FlaskClient, anybody: FlaskClient, store: Store) 
         assert anybody.open(link, method=method).status_code == 405
     problem(anybody.delete(f"/api/v1/files/{file['id']}?{query}"), 401, "invalid_credentials")
     expire(store, file)
+    problem(anybody.get(link), 403, "bad_signature")
+
+
+def test_a_signed_link_of_a_key(client: FlaskClient, anybody: FlaskClient) -> None:
+    """Whoever finds a key in a script could keep files open for longer than the key."""
+    file = stored(client, b"x", name="x", visibility="private")
+    made = client.post("/api/v1/keys", json={"name": "k", "scopes": ["read"]}).get_json()
+    path = f"/api/v1/files/{file['id']}/download"
+    link = anybody.get(f"{path}?mode=url", headers=bearer(made["key"])).get_json()["download_url"]
+    assert anybody.get(link).data == b"x"
+    for wrong in (link.replace(made["id"], "x"), link.replace(f"&api_key={made['id']}", "")):
+        assert wrong != link
+        problem(anybody.get(wrong), 403, "bad_signature")
+    assert client.delete(f"/api/v1/keys/{made['id']}").status_code == 204
     problem(anybody.get(link), 403, "bad_signature")
 
 

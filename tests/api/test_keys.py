@@ -115,6 +115,8 @@ def test_a_key_is_rotated(client: FlaskClient, other: FlaskClient, anybody: Flas
     old, _ = client.get(KEYS).get_json()["items"]
     assert (old["id"], old["expires_at"] > old["rotated_at"]) == (issued["id"], True)
     problem(client.post(path, json={}), 409, "already_rotated")
+    problem(client.post(path), 409, "already_rotated")
+    problem(client.post(path, data=b"{}"), 415, "unsupported_media_type")
     last = client.post(f"{KEYS}/{new['id']}/rotate", json={}).get_json()
     problem(anybody.get("/api/v1/files", headers=bearer(new["key"])), 401, "invalid_credentials")
     assert anybody.get("/api/v1/files", headers=bearer(last["key"])).status_code == 200

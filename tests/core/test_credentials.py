@@ -135,6 +135,39 @@ def test_a_remembered_password_passes_the_limit(judge: Judge) -> None:
     assert judge.by_password("me", PASSWORD, HERE).name == "me"
 
 
+def test_a_remembered_password_is_not_told_to_who_guesses_on(judge: Judge, later: list[float]) -> None:
+    """Behind the address of somebody at work passwords could be tried until one passes: the right one."""
+    judge.by_password("me", PASSWORD, HERE)
+    for number in range(10):
+        judge.refuses("me", f"wrong {number}")
+    for number in range(10):
+        with pytest.raises(TooManyAttempts):
+            judge.by_password("me", f"guess {number}", HERE)
+    with pytest.raises(TooManyAttempts):
+        judge.by_password("me", PASSWORD, HERE)
+    later.append(301)
+    assert not judge._guesses.abound(("me", HERE))
+
+
+def test_a_client_with_an_old_password_locks_nobody_out(judge: Judge) -> None:
+    """A forgotten script that goes on with the password of last year would lock its own user out."""
+    judge.by_password("me", PASSWORD, HERE)
+    for number in range(50):
+        with pytest.raises(Unauthenticated if number < 10 else TooManyAttempts):
+            judge.by_password("me", "the password of last year", HERE)
+    assert judge.by_password("me", PASSWORD, HERE).name == "me"
+
+
+def test_what_is_remembered_helps_nobody_elsewhere(judge: Judge) -> None:
+    """Guesses from anywhere would be answered at once, without a limit, for as long as their victim is at work."""
+    judge.by_password("me", PASSWORD, HERE)
+    for number in range(10):
+        judge.refuses("me", f"wrong {number}", "192.0.2.2")
+    with pytest.raises(TooManyAttempts):
+        judge.by_password("me", PASSWORD, "192.0.2.2")
+    assert judge.by_password("me", PASSWORD, HERE).name == "me"
+
+
 def test_successes_do_not_count_as_failures(store: Store, user: Account, database_url: str) -> None:
     """Many workers behind one address would lock their user out by logging in."""
     for _ in range(15):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from blobstore.core import delete, files, links, new_password, upload
+from blobstore.core import admin, delete, files, keys, links, new_password, upload
 from blobstore.core.accounts import Account
 from blobstore.core.files import StoredFile
 from blobstore.core.gate import ALL_SCOPES, Caller, Scope
@@ -82,6 +82,35 @@ def test_a_change_of_password_ends_every_link(store: Store, caller: Caller, file
     """Whoever has lost his password could not take back what a thief has signed."""
     link, _ = links.sign(store, caller, file.id)
     new_password.set_password(store, caller.name, NEW_PASSWORD)
+    with pytest.raises(BadSignature):
+        links.opened(store, file.id, link)
+
+
+def test_a_link_ends_with_the_key_that_it_was_made_with(store: Store, caller: Caller, file: StoredFile) -> None:
+    """Whoever has stolen a key could sign links to everything, and its revocation would not take them back."""
+    stored, _ = keys.issue(store, caller.user_id, "laptop", [Scope.READ])
+    link, _ = links.sign(store, replace(caller, key_id=stored.id), file.id)
+    assert links.opened(store, file.id, link) == file
+    with pytest.raises(BadSignature):
+        links.opened(store, file.id, replace(link, api_key=None))
+    keys.revoke(store, caller.user_id, stored.id)
+    with pytest.raises(BadSignature):
+        links.opened(store, file.id, link)
+
+
+def test_a_link_ends_when_its_key_expires(store: Store, caller: Caller, file: StoredFile) -> None:
+    """A key for a minute could open files for an hour."""
+    stored, _ = keys.issue(store, caller.user_id, "k", [Scope.READ], expires_at=datetime.now(UTC))
+    link, _ = links.sign(store, replace(caller, key_id=stored.id), file.id)
+    with pytest.raises(BadSignature):
+        links.opened(store, file.id, link)
+
+
+def test_a_link_of_a_disabled_user_does_not_come_back(store: Store, caller: Caller, file: StoredFile) -> None:
+    """What a thief has signed would open again as soon as the account is given back to its user."""
+    link, _ = links.sign(store, caller, file.id)
+    admin.set_disabled(store, caller.name, disabled=True)
+    admin.set_disabled(store, caller.name, disabled=False)
     with pytest.raises(BadSignature):
         links.opened(store, file.id, link)
 
