@@ -22,9 +22,8 @@ from sqlalchemy import text
 from bench import database
 from bench.running import Server, free_port, server
 from blobstore import embedded
-from blobstore.app import open_store
 from blobstore.core import accounts, passwords
-from blobstore.core.store import Store
+from blobstore.core.store import Store, open_store
 from blobstore.database import upgrade
 from blobstore.environment import load
 

@@ -32,9 +32,8 @@ from blobstore.api.context import Parts
 from blobstore.core.allowances import Allowances
 from blobstore.core.credentials import Credentials
 from blobstore.core.health import Readiness
-from blobstore.core.store import Store
+from blobstore.core.store import open_store
 from blobstore.core.tally import Tally
-from blobstore.database import Database
 from blobstore.errors import Unavailable
 from blobstore.settings import Settings
 from blobstore.storage import Storage
@@ -79,18 +78,6 @@ def create_app(settings: Settings, storage: Storage | None = None) -> Flask:
         app.register_blueprint(blueprint)
     docs.register(app)
     return app
-
-
-def open_store(settings: Settings, storage: Storage | None = None) -> Store:
-    """The settings, database and storage that every use case is given. Raises SettingsError without a database."""
-    return Store(settings, Database(settings.require_database(), settings), storage or open_storage(settings))
-
-
-def open_storage(settings: Settings) -> Storage:
-    """The storage that the settings name, ready for use. Raises StorageFull, StorageUnavailable."""
-    disk = Disk(settings.store)
-    disk.prepare()
-    return disk
 
 
 def _awaited_storage(settings: Settings) -> Storage:

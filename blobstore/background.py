@@ -1,5 +1,5 @@
-"""What a worker does besides answering: it writes what it has counted, sends mail, probes a degraded store, and does
-the upkeep when it is its turn.
+"""What a worker does besides answering: it writes what it has counted, sends mail, probes a degraded store, does the
+upkeep when it is its turn, and starts an embedded PostgreSQL again that has died (keeper.py).
 
 Every worker tries for one lease; the one that has it runs `blobstore upkeep run` as a subprocess every interval, so
 that nothing is hashed or deleted on the event loop of a worker, and once for all workers and nodes. A round ends with
@@ -22,6 +22,7 @@ from flask import Flask
 from gevent import subprocess
 
 from blobstore.api.context import Parts
+from blobstore.cluster import is_own
 from blobstore.core import degraded, delivery, lease
 from blobstore.errors import BlobstoreError
 from blobstore.incoming import Bodies
@@ -38,8 +39,8 @@ COMMAND = [sys.executable, "-m", "blobstore", "upkeep", "run", "--until-eof"]
 _log = logging.getLogger(__name__)
 
 
-def start(app: Flask, meter: Meter | None, bodies: Bodies) -> None:
-    """Begin the background work of this worker; it ends with the process."""
+def start(app: Flask, meter: Meter | None, bodies: Bodies, is_alive: Callable[[], bool]) -> None:
+    """Begin the background work of this worker, which `is_alive` until it is told to end; it ends with the process."""
     parts: Parts = app.extensions["blobstore"]
     for counted in (parts.downloads, parts.tally):
         gevent.spawn(_forever, FLUSH_SECONDS, partial(counted.flush, parts.store))
@@ -52,6 +53,10 @@ def start(app: Flask, meter: Meter | None, bodies: Bodies) -> None:
     if interval:
         upkeep = Upkeep(parts, interval)
         gevent.spawn(_forever, min(RENEW_SECONDS, interval), upkeep.turn)
+    if is_own(parts.store.settings.data, parts.store.settings.external_database):
+        from blobstore import keeper
+
+        gevent.spawn(_forever, keeper.LOOK_SECONDS, keeper.Keeper(parts.store.settings, is_alive).turn)
 
 
 def finish(app: Flask, meter: Meter | None, bodies: Bodies) -> None:

@@ -88,6 +88,11 @@ def address(data: Path) -> str:
     return Cluster(data.resolve()).url
 
 
+def is_own(data: Path, url: str | None) -> bool:
+    """Whether `url` is that of the cluster in the data folder, and not of somebody else's server."""
+    return (data / "postgres").is_dir() and url == address(data)
+
+
 def version_of(data: Path) -> str | None:
     """The major version of the cluster in a data folder; None when there is none yet."""
     path = data / "postgres" / "PG_VERSION"

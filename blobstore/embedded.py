@@ -4,12 +4,12 @@
     <data>/postgres.password   of its one role `blobstore`, 0600
     <data>/postgres.log        what the server says; no statements and no values
     <data>/postgres.lock       held while one process starts or stops the server, and by initdb until it ends
+    <data>/postgres.keeper     held by the worker that starts a dead server again (keeper.py)
     <data>/postgres.users      held, shared, by everyone who needs the server to run
     <data>/postgres.socket     only when the path is too long for a socket: the name of the folder that has it instead
 
-The locks are the kernel's (flock), so that kill -9 of anything at any time leaves none behind. Every process of the
-server inherits one on the cluster's folder: that, not a number in a file which may be another process's by now, says
-whether anything of the server still lives.
+The locks are the kernel's (flock), so that kill -9 of anything at any time leaves none behind. The
+server's own processes are postmaster.py's.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ import fcntl
 import os
 import secrets
 import shutil
-import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -31,7 +30,6 @@ from blobstore.cluster import (
     NAME,
     PORT,
     RECOVERY_SECONDS,
-    SOCKET,
     Cluster,
     EmbeddedError,
     address,
@@ -40,35 +38,25 @@ from blobstore.cluster import (
     last_words,
     lost_socket,
     make_sockets,
-    open_log,
     version_of,
 )
+from blobstore.failpoints import failpoint
 from blobstore.folder import open_lock, sync, take, wait_for, write_secret
-from blobstore.unprivileged import Identity, wrap
+from blobstore.postmaster import as_owner, end, environment, is_dead, launch, take_alone
 
-__all__ = ["EmbeddedError", "address", "running", "start", "stop", "use", "version_of"]
-
-STOP_SECONDS = 60
-
-SETTINGS = {
-    "listen_addresses": "",
-    "port": PORT,
-    "unix_socket_permissions": "0700",
-    "max_connections": "400",
-    "fsync": "on",
-    "full_page_writes": "on",
-    "synchronous_commit": "on",
-    "lc_messages": "C",
-    "log_checkpoints": "off",
-    # What was sent and what was refused may be somebody's name or secret: no statements, values or errors in the log.
-    "log_min_messages": "log",
-    "log_min_error_statement": "panic",
-    "log_error_verbosity": "terse",
-}
-HASTY = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
-
-_children: dict[Path, subprocess.Popen[bytes]] = {}
-"""The servers that this very process started, which only it can reap."""
+__all__ = [
+    "EmbeddedError",
+    "address",
+    "answers",
+    "has_died",
+    "restart",
+    "running",
+    "said_since",
+    "start",
+    "stop",
+    "use",
+    "version_of",
+]
 
 
 def start(data: Path, version: str, *, durable: bool = True) -> str:
@@ -90,7 +78,43 @@ def stop(data: Path) -> None:
         return
     cluster = Cluster.at(data)
     with cluster.locked():
-        _stop(cluster)
+        _end(cluster)
+
+
+def restart(data: Path, wanted: Callable[[], bool]) -> int | None:
+    """Start a server of which nothing lives any more, unless `wanted()` is false; do not wait until it answers.
+
+    `wanted` is asked under the lock that `stop` takes: whoever makes it false and then calls `stop` leaves no server
+    behind. Returns how long its log was before; None: nothing was started. Raises EmbeddedError, OSError.
+    """
+    cluster = Cluster.at(data)
+    with cluster.locked():
+        if not fits(cluster.folder):
+            make_sockets(cluster)
+        if not wanted() or (alone := take_alone(cluster)) is None:
+            return None
+        try:
+            failpoint("restart_wanted")
+            logged_bytes = launch(cluster, alone, durable=True)
+            failpoint("restarted")
+        finally:
+            os.close(alone)
+        return logged_bytes
+
+
+def has_died(data: Path) -> bool:
+    """Whether no process of the server lives; one that does not answer may. Safe in any thread."""
+    return is_dead(Cluster.at(data))
+
+
+def answers(data: Path) -> bool:
+    """Whether the server answers now. Raises EmbeddedError when it never will."""
+    return _answers(Cluster.at(data))
+
+
+def said_since(data: Path, logged_bytes: int) -> str:
+    """What the server said last, beyond so much of its log: why it ended, if it told."""
+    return last_words(Cluster.at(data), logged_bytes)
 
 
 @contextmanager
@@ -135,11 +159,11 @@ def _start(cluster: Cluster, held: int, version: str, durable: bool) -> None:
         nonlocal logged_bytes
         if _answers(cluster):
             return True
-        if (alone := _alone(cluster)) is not None:
+        if (alone := take_alone(cluster)) is not None:
             try:
                 if logged_bytes is not None:
                     raise EmbeddedError(f"PostgreSQL ended at its start: {last_words(cluster, logged_bytes)}")
-                logged_bytes = _launch(cluster, alone, durable)
+                logged_bytes = launch(cluster, alone, durable=durable)
             finally:
                 os.close(alone)
         elif lost_socket(cluster):
@@ -159,9 +183,9 @@ def _create(cluster: Cluster, held: int, version: str, durable: bool) -> None:
     made = Path(tempfile.mkdtemp(prefix="postgres.new-", dir=cluster.data))
     options = ["--auth=scram-sha-256", f"--pwfile={cluster.password}", f"--username={NAME}", "--encoding=UTF8"]
     options += ["--no-locale", "--data-checksums", "--no-instructions", *([] if durable else ["--no-sync"])]
-    command, identity = _wrap([str(binary(version, "initdb")), f"--pgdata={made}", *options], made)
+    command, identity = as_owner([str(binary(version, "initdb")), f"--pgdata={made}", *options], made)
     ran = subprocess.run(
-        command, check=False, capture_output=True, text=True, env=_environment(), pass_fds=(held,), **identity
+        command, check=False, capture_output=True, text=True, env=environment(), pass_fds=(held,), **identity
     )
     if ran.returncode:
         shutil.rmtree(made, ignore_errors=True)
@@ -170,44 +194,8 @@ def _create(cluster: Cluster, held: int, version: str, durable: bool) -> None:
     sync(cluster.data)
 
 
-def _launch(cluster: Cluster, alone: int, durable: bool) -> int:
-    """Start the server; returns how long its log was before."""
-    # Nothing of an earlier server lives, so its files only mislead: their numbers may be other processes' by now, or a
-    # zombie's, and PostgreSQL would refuse to start.
-    for left in (cluster.folder / "postmaster.pid", cluster.sockets / SOCKET, cluster.sockets / f"{SOCKET}.lock"):
-        left.unlink(missing_ok=True)
-    folder = '"' + str(cluster.sockets).replace('"', '""') + '"'
-    settings = {**SETTINGS, **({} if durable else HASTY), "unix_socket_directories": folder}
-    version = version_of(cluster.data) or "?"
-    command = [str(binary(version, "postgres")), "-D", str(cluster.folder)]
-    command += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-    command, identity = _wrap(command, cluster.folder)
-    with open_log(cluster) as log:
-        # The server will write through the same open file and move its position.
-        logged_bytes = log.tell()
-        _children[cluster.folder] = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=_environment(),
-            start_new_session=True,
-            pass_fds=(alone,),
-            umask=0o077,
-            **identity,
-        )
-    return logged_bytes
-
-
-def _stop(cluster: Cluster) -> None:
-    for number in (signal.SIGINT, signal.SIGQUIT):
-        if pid := _postmaster(cluster):
-            with suppress(ProcessLookupError):
-                os.kill(pid, number)
-        if wait_for(lambda: _is_gone(cluster), STOP_SECONDS):
-            break
-    else:
-        raise EmbeddedError(f"PostgreSQL does not stop; see {cluster.log}")
+def _end(cluster: Cluster) -> None:
+    end(cluster)
     if cluster.elsewhere.exists():
         with suppress(OSError):
             cluster.sockets.rmdir()
@@ -216,42 +204,9 @@ def _stop(cluster: Cluster) -> None:
 def _leave(cluster: Cluster, user: int) -> None:
     try:
         if take(user):
-            _stop(cluster)
+            _end(cluster)
     finally:
         os.close(user)
-
-
-def _is_gone(cluster: Cluster) -> bool:
-    if not cluster.folder.is_dir():
-        return True
-    if (alone := _alone(cluster)) is None:
-        return False
-    os.close(alone)
-    return True
-
-
-def _alone(cluster: Cluster) -> int | None:
-    """The lock that every process of the server shares, as a descriptor; None while any of them lives."""
-    folder = os.open(cluster.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    if take(folder) and _postmaster(cluster) is None:
-        if child := _children.pop(cluster.folder, None):
-            child.wait()
-        return folder
-    os.close(folder)
-    return None
-
-
-def _postmaster(cluster: Cluster) -> int | None:
-    """The server's process, also of one that somebody started by hand and that has no lock of ours."""
-    import psutil
-
-    try:
-        pid = int((cluster.folder / "postmaster.pid").read_text(encoding="utf-8").partition("\n")[0])
-        server = psutil.Process(pid)
-        lives = server.status() != psutil.STATUS_ZOMBIE and cluster.folder.samefile(server.cwd())
-    except (OSError, ValueError, psutil.Error):
-        return None
-    return pid if lives else None
 
 
 def _answers(cluster: Cluster) -> bool:
@@ -280,20 +235,3 @@ def _ask(cluster: Cluster, database: str, statement: str) -> bool:
         with connection.cursor() as cursor:
             cursor.execute(statement)
     return True
-
-
-def _wrap(command: list[str], owned: Path) -> tuple[list[str], Identity]:
-    """`command` as whoever owns the folder `owned`, and never as root."""
-    owner = owned.stat()
-    try:
-        return wrap(command, owner.st_uid, owner.st_gid)
-    except PermissionError as error:
-        raise EmbeddedError(
-            "the embedded PostgreSQL does not run as root where user namespaces are not allowed: "
-            "set DATABASE_URL, or start blobstore as another user"
-        ) from error
-
-
-def _environment() -> dict[str, str]:
-    """Neither our secrets nor any PG* variable."""
-    return {"LC_ALL": "C", **{name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}}

@@ -85,7 +85,7 @@ def post_worker_init(worker: Any) -> None:
     from blobstore.serve import announce
 
     if isinstance(worker.wsgi, Flask):
-        background.start(worker.wsgi, worker.meter, worker.bodies)
+        background.start(worker.wsgi, worker.meter, worker.bodies, lambda: worker.alive)
     announce(worker)
     # What the start made stays: a full collection that walks all of it stops the worker for 50 ms.
     gc.collect()

@@ -27,8 +27,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 from flask import Flask
 
-from blobstore.app import create_app, open_store
+from blobstore.app import create_app
+from blobstore.cluster import is_own
 from blobstore.core.admin import first_admin
+from blobstore.core.store import open_store
 from blobstore.database import is_current, upgrade
 from blobstore.environment import load
 from blobstore.folder import open_lock, take, wait_for, write_secret
@@ -86,13 +88,21 @@ def announce(worker: Worker) -> None:
 def finish() -> None:
     """Stop the embedded PostgreSQL if it is the database of this service. Nobody shall signal our pid any more."""
     settings = load()
+    # From here on no worker starts the server again: it looks at this under the lock that `stop` takes.
     with suppress(OSError):
         os.truncate(settings.data / "serve.lock", 0)
-    if (settings.data / "postgres").is_dir():
+    if is_own(settings.data, settings.external_database):
         from blobstore import embedded
 
-        if settings.external_database == embedded.address(settings.data):
-            embedded.stop(settings.data)
+        embedded.stop(settings.data)
+
+
+def is_served(data: Path) -> bool:
+    """Whether the master of this worker serves the data folder, and has not begun to end."""
+    try:
+        return (data / "serve.lock").read_text(encoding="ascii") == str(os.getppid())
+    except OSError:
+        return False
 
 
 @contextmanager

@@ -15,11 +15,11 @@ from flask import Flask, Response
 from flask.testing import FlaskClient
 
 from blobstore import embedded
-from blobstore.app import create_app, open_store
+from blobstore.app import create_app
 from blobstore.core import accounts
 from blobstore.core.accounts import Account
 from blobstore.core.check import check
-from blobstore.core.store import Store
+from blobstore.core.store import Store, open_store
 from blobstore.environment import load
 from blobstore.settings import Settings
 from tests import leaks

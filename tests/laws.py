@@ -39,7 +39,8 @@ BELOW = {
     "protocols": GROUND | {"core", "api", "protocols"},
     "ui": GROUND | {"core", "api", "ui"},
     "cluster": GROUND | {"cluster"},
-    "embedded": GROUND | {"cluster", "embedded"},
+    "postmaster": GROUND | {"cluster", "postmaster"},
+    "embedded": GROUND | {"cluster", "postmaster", "embedded"},
     "dumps": GROUND | {"cluster", "dumps"},
     "environment": GROUND | {"environment"},
     **dict.fromkeys(GROUND, GROUND),
@@ -53,7 +54,7 @@ SERVES = ("server.py", "hooks.py", "incoming.py", "refusals.py", "wire.py", "log
 
 SQL = frozenset({"sqlalchemy", "psycopg2", "alembic"})
 SPEAKS_SQL = ("core/", "models/", "database.py", "green.py", "storage/postgres.py")
-BRINGS_POSTGRES = ("cluster.py", "embedded.py", "dumps.py")
+BRINGS_POSTGRES = ("cluster.py", "postmaster.py", "embedded.py", "dumps.py")
 """PostgreSQL's programs: its address as a URL, `SELECT 1`, `CREATE DATABASE`. No table of ours is written."""
 
 OWNERS = ("core/blobs.py", "core/quota.py", "core/banned.py")

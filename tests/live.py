@@ -6,7 +6,7 @@ import subprocess
 import sys
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,14 @@ class Service:
         """A client that keeps its connection; Basic auth when a name is given."""
         auth = (name, password) if name else None
         return httpx.Client(base_url=self.url, auth=auth, timeout=60, event_hooks={"response": [_look_at]})
+
+    def workers(self) -> list[psutil.Process]:
+        """The processes that answer; a PostgreSQL that `serve` has started is a child of the master too."""
+        found = []
+        for child in psutil.Process(self.process.pid).children():
+            with suppress(psutil.Error):
+                found += [child] if "gunicorn" in child.cmdline() else []
+        return found
 
     def connect(self) -> Client:
         """A raw connection."""

@@ -12,12 +12,12 @@ import pytest
 from click.testing import CliRunner
 
 from blobstore import dumps
-from blobstore.app import open_store
 from blobstore.cli import main
 from blobstore.cli.backup import BLOBS, DUMP
 from blobstore.core import accounts, check
 from blobstore.core.accounts import Account
-from blobstore.core.store import Store
+from blobstore.core.admin import first_admin
+from blobstore.core.store import Store, open_store
 from blobstore.dumps import DumpError
 from blobstore.environment import load
 from blobstore.settings import Settings
@@ -28,6 +28,11 @@ from tests.live import service
 from tests.served import environment
 
 CONTENTS = [b"one", b"two" * 100_000, b""]
+ADMIN_KEPT = (
+    "2 users, with the passwords of the backup (admins: boss); "
+    "a password that `blobstore serve` has printed here before is void"
+)
+NO_ADMIN = "1 user, with the passwords of the backup; no admin: `blobstore serve` makes one and prints his password"
 Run = Callable[..., tuple[int, str]]
 
 
@@ -85,9 +90,28 @@ def test_what_was_kept_comes_back(store: Store, me: Account, elsewhere: Settings
     assert again == (0, "backed up: the database, and 0 blobs (0 bytes), 3 were there already\n")
     assert sorted(path.name for path in kept.iterdir()) == [DUMP, "lock", BLOBS]
     code, said = run(elsewhere, "restore", kept)
-    assert (code, said) == (0, "restored: the database, and 3 blobs (300.0 kB)\n")
+    assert (code, said.splitlines()[0]) == (0, "restored: the database, and 3 blobs (300.0 kB)")
     assert findings(elsewhere, me) == []
     assert run(elsewhere, "user", "list")[1].startswith("me ")
+
+
+def test_a_restore_says_whose_passwords_count(
+    store: Store, me: Account, elsewhere: Settings, run: Run, tmp_path: Path
+) -> None:
+    """Who was shown a password at the first start would try it for ever, or look for one that was never made."""
+    for settings, admins in ((store.settings, 0), (store.settings, 1)):
+        if admins:
+            accounts.add(store, "boss", PASSWORD, admin=True)
+        run(settings, "backup", tmp_path / "kept")
+        code, said = run(elsewhere, "restore", tmp_path / "kept", "--replace")
+        assert code == 0
+        there = open_store(elsewhere)
+        assert [account.name for account in accounts.accounts(there) if account.role == "admin"] == ["boss"] * admins
+        assert (first_admin(there) is None) == bool(admins)
+        there.database.dispose()
+        _, whose, todo = said.splitlines()
+        assert whose == (ADMIN_KEPT if admins else NO_ADMIN)
+        assert todo == "next: put secret.key and the settings back, `blobstore upkeep check --deep`, start the service"
 
 
 def test_nothing_is_replaced_by_mistake(
@@ -231,6 +255,6 @@ def test_the_embedded_database_is_backed_up_too(tmp_path: Path) -> None:
     blobstore("one", "db", "upgrade")
     blobstore("one", "user", "add", "ann", "--password-stdin", given=PASSWORD)
     assert blobstore("one", "backup", tmp_path / "kept") == "backed up: the database, and 0 blobs (0 bytes)\n"
-    assert blobstore("two", "restore", tmp_path / "kept") == "restored: the database, and 0 blobs (0 bytes)\n"
+    assert blobstore("two", "restore", tmp_path / "kept").startswith("restored: the database, and 0 blobs (0 bytes)\n")
     assert blobstore("two", "user", "list").split()[0] == "ann"
     assert blobstore("two", "upkeep", "check", "--deep") == "clean\n"

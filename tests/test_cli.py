@@ -12,12 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 from flask.testing import FlaskClient
 
 from blobstore import __version__
-from blobstore.cli import main
+from blobstore.cli import COMMANDS, main
 from blobstore.core import accounts, rounds, upload
 from blobstore.core.accounts import Account
 from blobstore.core.credentials import Credentials
@@ -78,6 +79,28 @@ def put(store: Store, account: Account, content: bytes, *, ready: bool = True) -
 def path_of(store: Store, digest: Digest) -> Path:
     """Where the bytes are."""
     return store.settings.store / digest.hex[:2] / digest.hex
+
+
+def test_the_list_of_commands_is_quick() -> None:
+    """Help would take a second, for all that a service needs; or be another list than that of the commands."""
+    look = "import sys; from blobstore.cli import main; main(['--help'], standalone_mode=False); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", look], check=True, capture_output=True, text=True)
+    assert not {"flask", "gevent", "alembic", "sqlalchemy", "pydantic", "rich"} & set(done.stdout.split())
+    for name, (_, line) in COMMANDS.items():
+        command = main.get_command(click.Context(main), name)
+        assert command is not None
+        assert command.name == name
+        assert line in " ".join(done.stdout.split())
+        if isinstance(command, click.Group):
+            assert all(word in command.commands for word in line.rstrip(".").partition(": ")[2].split(", "))
+
+
+def test_a_command_imports_no_service(run: Run, store: Store) -> None:
+    """A cron job would spend most of its time on what only a worker needs."""
+    look = "import sys; from blobstore.cli import main; main(sys.argv[1:], standalone_mode=False); print(*sys.modules)"
+    for command in (["upkeep", "status"], ["storage", "status"]):
+        done = subprocess.run([sys.executable, "-c", look, *command], check=True, capture_output=True, text=True)
+        assert not {"flask", "gunicorn", "alembic", "rich.console"} & set(done.stdout.split()), command
 
 
 def test_a_user_is_made_and_may_log_in(run: Run, store: Store) -> None:

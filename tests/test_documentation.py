@@ -46,8 +46,9 @@ def test_every_command_exists(page: Path) -> None:
         command: click.Command = main
         for word in path:
             if isinstance(command, click.Group):
-                assert word in command.commands, f"blobstore {' '.join(path)}"
-                command = command.commands[word]
+                found = command.get_command(click.Context(command), word)
+                assert found is not None, f"blobstore {' '.join(path)}"
+                command = found
         known = {option for parameter in command.params for option in parameter.opts} | {"-h", "--help"}
         assert set(options.split()) <= known, f"blobstore {' '.join(path)} {options}"
 

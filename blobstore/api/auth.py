@@ -85,7 +85,7 @@ def operator() -> None:
     if store().settings.metrics_token is None:
         raise NotFound("there are no metrics: BLOBSTORE_METRICS_TOKEN is not set")
     if not is_operator():
-        raise Unauthenticated("this needs BLOBSTORE_METRICS_TOKEN as a Bearer token")
+        raise Unauthenticated("this needs BLOBSTORE_METRICS_TOKEN as a Bearer token", by_name=False)
 
 
 def client_address() -> str:

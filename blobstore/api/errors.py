@@ -86,8 +86,8 @@ def _of_domain(error: BlobstoreError) -> Response:
     status = status_of(type(error))
     members = {name: getattr(error, name) for name in error.members}
     response = problem(status, error.code, error.detail, **members)
-    if status == 401:
-        _challenge(response)
+    if isinstance(error, errors.Unauthenticated):
+        _challenge(response, by_name=error.by_name)
     if status == 451:
         response.headers["Link"] = f'<{origins().service}>; rel="blocked-by"'  # RFC 7725, section 4
     retry_after = getattr(error, "retry_after_seconds", None)
@@ -96,10 +96,10 @@ def _of_domain(error: BlobstoreError) -> Response:
     return response
 
 
-def _challenge(response: Response) -> None:
-    """Basic and Bearer; to a browser's own fetch only Bearer, so that no dialog pops up."""
+def _challenge(response: Response, *, by_name: bool) -> None:
+    """Bearer, and Basic where it would do; to a browser's own fetch only Bearer, so that no dialog pops up."""
     response.headers.add("WWW-Authenticate", 'Bearer realm="blobstore"')
-    if request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate":
+    if by_name and request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate":
         response.headers.add("WWW-Authenticate", 'Basic realm="blobstore", charset="UTF-8"')
 
 

@@ -8,6 +8,7 @@ from blobstore import __version__
 from blobstore.api import auth
 from blobstore.api.context import parts
 from blobstore.api.schemas.health import ready_json
+from blobstore.core.health import Status
 from blobstore.errors import Unavailable
 
 bp = Blueprint("health", __name__)
@@ -21,11 +22,11 @@ def health() -> Response:
 
 @bp.get("/health/ready")
 def ready() -> Response:
-    """200 when uploads and downloads can work, else 503 with what is wrong; to operators with numbers."""
+    """200 when it can work, perhaps but for uploads, else 503; with what is wrong, and to operators with numbers."""
     readiness = parts().readiness
     problems = readiness.problems()
     response = jsonify(ready_json(problems, readiness.details() if auth.is_operator() else None))
-    if problems:
+    if Status.of(problems) == Status.UNREADY:
         response.status_code = 503
         response.headers["Retry-After"] = str(Unavailable.retry_after_seconds)
     return response

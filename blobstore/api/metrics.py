@@ -10,7 +10,7 @@ from flask import Blueprint, Response
 
 from blobstore.api import auth
 from blobstore.api.context import parts
-from blobstore.core.health import Details, Readiness
+from blobstore.core.health import Details, Readiness, Status
 from blobstore.core.rounds import Round
 
 if TYPE_CHECKING:
@@ -36,15 +36,15 @@ def _page(readiness: Readiness) -> bytes:
     registry = CollectorRegistry()
     if os.environ.get(FOLDER):
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    registry.register(_Now(ready=not readiness.problems(), details=readiness.details()))
+    registry.register(_Now(Status.of(readiness.problems()), readiness.details()))
     return generate_latest(registry)
 
 
 class _Now:
     """What is asked when somebody wants to know. What cannot be asked is left out, rather than 0."""
 
-    def __init__(self, *, ready: bool, details: Details) -> None:
-        self._ready, self._details = ready, details
+    def __init__(self, status: Status, details: Details) -> None:
+        self._status, self._details = status, details
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         from prometheus_client.core import GaugeMetricFamily
@@ -53,7 +53,9 @@ class _Now:
             return GaugeMetricFamily(f"blobstore_{name}", text, value)
 
         details = self._details
-        yield gauge("ready", "Whether the worker that was asked can take uploads and downloads.", self._ready)
+        works, uploads = self._status != Status.UNREADY, self._status == Status.READY
+        yield gauge("ready", "Whether the worker that was asked can work, perhaps but for uploads.", works)
+        yield gauge("takes_uploads", "Whether it takes uploads too.", uploads)
         yield gauge("floor_bytes", "Free space below which uploads are refused.", details.floor_bytes)
         if details.free_bytes is not None:
             yield gauge("free_bytes", "Free space of the store.", details.free_bytes)

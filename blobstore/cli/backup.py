@@ -11,15 +11,18 @@ from pathlib import Path
 import click
 from rich.filesize import decimal
 
-from blobstore import app, dumps
+from blobstore import dumps
 from blobstore.cli.base import FINDINGS, bar, open_store, plainly, settings_of_commands
-from blobstore.core import check, identity
+from blobstore.core import accounts, check, identity
+from blobstore.core.accounts import Account
 from blobstore.core.backup import Copied, copy_in, copy_out
+from blobstore.core.store import open_store as store_of
 from blobstore.database import upgrade
 from blobstore.folder import open_lock, sync, take
 
 DUMP = "database.dump"
 BLOBS = "store"
+NEXT = "next: put secret.key and the settings back, `blobstore upkeep check --deep`, start the service"
 Folder = click.Path(file_okay=False, path_type=Path)
 
 
@@ -57,13 +60,14 @@ def restore_backup(folder: Path, replace: bool) -> None:
             raise dumps.DumpError("the database has users: --replace puts the backup in their place")
         dumps.restore(url, folder / DUMP)
         upgrade(url)
-        store = app.open_store(settings_of_commands(DATABASE_URL=url))
+        store = store_of(settings_of_commands(DATABASE_URL=url))
         identity.accept(store)
         _, size = check.totals(store)
         with bar("copy", size) as progress:
             copied = copy_in(store, folder / BLOBS, progress)
+        users = accounts.accounts(store)
         store.database.dispose()
-    _tell("restored", copied)
+    _tell("restored", copied, _whose(users), NEXT)
 
 
 @contextmanager
@@ -94,9 +98,23 @@ def _database() -> Iterator[str]:
                 yield url
 
 
-def _tell(what: str, copied: Copied) -> None:
+def _whose(users: list[Account]) -> str:
+    """One line about the users who came back."""
+    count = "1 user" if len(users) == 1 else f"{len(users)} users"
+    admins = ", ".join(account.name for account in users if account.role == "admin")
+    if not admins:
+        return (
+            f"{count}, with the passwords of the backup; no admin: `blobstore serve` makes one and prints his password"
+        )
+    void = "a password that `blobstore serve` has printed here before is void"
+    return f"{count}, with the passwords of the backup (admins: {admins}); {void}"
+
+
+def _tell(what: str, copied: Copied, *more: str) -> None:
     for digest in copied.missing:
         click.echo(f"damaged: {digest}")
     there = f", {copied.there} were there already" if copied.there else ""
     click.echo(f"{what}: the database, and {copied.blobs} blobs ({decimal(copied.size_bytes)}){there}")
+    for line in more:
+        click.echo(line)
     sys.exit(FINDINGS if copied.missing else 0)

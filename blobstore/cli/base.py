@@ -13,13 +13,12 @@ from typing import Any
 
 import click
 from pydantic import ByteSize, TypeAdapter, ValidationError
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
-from rich.progress import Progress as Bars
 
-from blobstore import app
+from blobstore.cluster import EmbeddedError
 from blobstore.core.progress import Progress
 from blobstore.core.store import Store
+from blobstore.core.store import open_store as store_of
+from blobstore.dumps import DumpError
 from blobstore.environment import load
 from blobstore.errors import BlobstoreError
 from blobstore.settings import Settings, SettingsError
@@ -70,18 +69,21 @@ def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:
-        from blobstore.dumps import DumpError
-        from blobstore.embedded import EmbeddedError
-        from blobstore.serve import ServeError
-
         try:
             return command(*args, **kwargs)
-        except (SettingsError, ServeError, EmbeddedError, DumpError) as error:
+        except (SettingsError, EmbeddedError, DumpError) as error:
             problem = str(error)
         except BlobstoreError as error:
             problem = error.detail + _cause(error)
         except OSError as error:
             problem = f"{error.filename or 'the system'}: {error.strerror or error}"
+        except Exception as error:
+            # Not before: it imports all of the service.
+            from blobstore.serve import ServeError
+
+            if not isinstance(error, ServeError):
+                raise
+            problem = str(error)
         click.echo(f"blobstore: {problem}", err=True)
         sys.exit(COULD_NOT_LOOK)
 
@@ -91,6 +93,10 @@ def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
 @contextmanager
 def bar(title: str, total: int | None = None) -> Iterator[Progress]:
     """Progress on a terminal, silence elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
+    from rich.progress import Progress as Bars
+
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Bars(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as bars:
         task = bars.add_task(title, total=total)
@@ -108,14 +114,14 @@ def open_store() -> Iterator[Store]:
     """The store of the settings, on the embedded PostgreSQL when no other is set."""
     settings = settings_of_commands()
     if settings.external_database is not None:
-        yield app.open_store(settings)
+        yield store_of(settings)
         return
     if not (settings.data / "postgres").is_dir():
         raise SettingsError([f"{settings.data}: there is no blobstore here yet; `blobstore serve` makes one"])
     from blobstore import embedded
 
     with embedded.running(settings.data, settings.pg_version) as url:
-        store = app.open_store(settings_of_commands(DATABASE_URL=url))
+        store = store_of(settings_of_commands(DATABASE_URL=url))
         yield store
         store.database.dispose()
 

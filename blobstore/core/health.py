@@ -1,5 +1,6 @@
-"""Whether this worker can work: the database answers with the right schema, the storage is the right one, takes writes
-and has room.
+"""Whether this worker can work: the database answers with the right schema, the storage is the right one.
+
+And whether it takes uploads: the storage can be written to and has room. Without that downloads and deletes go on.
 
 Anybody may ask, as often as he likes: an answer is kept for a second, and one asks while the others wait for him.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from threading import Lock
 from time import monotonic
 from typing import TypeVar
@@ -30,6 +32,23 @@ class Problem:
 
     code: str
     detail: str
+    only_uploads: bool = False
+    """Everything else goes on."""
+
+
+class Status(StrEnum):
+    """What a worker can do now."""
+
+    READY = "ready"
+    NO_UPLOADS = "no_uploads"
+    UNREADY = "unready"
+
+    @classmethod
+    def of(cls, problems: list[Problem]) -> Status:
+        """With these problems."""
+        if not problems:
+            return cls.READY
+        return cls.NO_UPLOADS if all(problem.only_uploads for problem in problems) else cls.UNREADY
 
 
 @dataclass(frozen=True)
@@ -54,11 +73,13 @@ class Readiness:
         self._until = 0.0
 
     def problems(self) -> list[Problem]:
-        """What is wrong; empty when uploads and downloads can work. At most a second old."""
+        """What is wrong; empty when everything can work. At most a second old."""
         with self._asking:
             if monotonic() >= self._until:
                 found = [*_of_database(self._store), *_of_storage(self._store)]
-                self._problems = list(dict.fromkeys(found))
+                self._problems = list({(problem.code, problem.detail): problem for problem in found[::-1]}.values())[
+                    ::-1
+                ]
                 self._until = monotonic() + KEPT_SECONDS
             return self._problems
 
@@ -75,6 +96,14 @@ class Readiness:
         )
 
 
+def _each_once(problems: list[Problem]) -> list[Problem]:
+    """Of two that say the same the first, which is the worse."""
+    told: dict[tuple[str, str], Problem] = {}
+    for problem in problems:
+        told.setdefault((problem.code, problem.detail), problem)
+    return list(told.values())
+
+
 def _of_database(store: Store) -> list[Problem]:
     """A storage is confirmed by the database, which therefore comes first."""
     try:
@@ -88,9 +117,13 @@ def _of_database(store: Store) -> list[Problem]:
 
 def _of_storage(store: Store) -> list[Problem]:
     try:
-        degraded.refuse(store)
+        store.storage.free_bytes()
     except BlobstoreError as error:
         return [Problem(error.code, error.detail)]
+    try:
+        degraded.refuse(store)
+    except BlobstoreError as error:
+        return [Problem(error.code, error.detail, only_uploads=True)]
     return []
 
 

@@ -1,4 +1,4 @@
-"""What every use case is given: the settings, the database and the storage."""
+"""What every use case is given: the settings, the database and the storage; and how they are opened."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from blobstore.database import Database
 from blobstore.errors import StorageFull, StorageUnavailable
 from blobstore.settings import Settings
 from blobstore.storage import Storage
+from blobstore.storage.disk import Disk
 
 
 @dataclass
@@ -32,3 +33,15 @@ class Store:
     condition: Condition = field(default_factory=Condition)
     confirmed: set[str] = field(default_factory=set)
     """What core/identity.py has found to be the database's storage."""
+
+
+def open_store(settings: Settings, storage: Storage | None = None) -> Store:
+    """The settings, database and storage that every use case is given. Raises SettingsError without a database."""
+    return Store(settings, Database(settings.require_database(), settings), storage or open_storage(settings))
+
+
+def open_storage(settings: Settings) -> Storage:
+    """The storage that the settings name, ready for use. Raises StorageFull, StorageUnavailable."""
+    disk = Disk(settings.store)
+    disk.prepare()
+    return disk

@@ -8,9 +8,16 @@ from blobstore.errors.base import BlobstoreError
 
 
 class Unauthenticated(BlobstoreError):
-    """No credentials where they are needed, or credentials that do not verify."""
+    """No credentials where they are needed, or credentials that do not verify.
+
+    `by_name`: a name and a password would do, and not only a token.
+    """
 
     code = "invalid_credentials"
+
+    def __init__(self, detail: str = "", *, by_name: bool = True) -> None:
+        super().__init__(detail)
+        self.by_name = by_name
 
 
 class Forbidden(BlobstoreError):

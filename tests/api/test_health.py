@@ -16,7 +16,7 @@ from blobstore.core import health, rounds
 from blobstore.core.store import Store
 from blobstore.database import upgrade
 from blobstore.environment import load
-from blobstore.errors import StorageUnavailable
+from blobstore.errors import StorageFull, StorageUnavailable
 from tests.api.wire import problem
 from tests.children import query, until
 from tests.conftest import PASSWORD, SECRET_KEY, libpq, signed_in
@@ -97,22 +97,32 @@ def test_an_old_schema_is_not_ready(migrated_url: str, data: Path) -> None:
     connection.close()
 
 
-def test_a_full_disk_is_not_ready(database_url: str, data: Path, store: Store) -> None:
-    """Uploads would be sent to a node that refuses them all."""
+def test_a_full_disk_takes_no_uploads(database_url: str, data: Path, store: Store) -> None:
+    """A balancer would end the downloads because there is no room for uploads; or nobody would learn it (I19)."""
     free = store.storage.free_bytes()
     assert free is not None
     client = application(database_url, data, BLOBSTORE_FREE_FLOOR_BYTES=str(2 * free))
-    assert codes(client) == ["storage_full"]
+    ready = client.get("/health/ready")
+    assert (ready.status_code, ready.get_json()["status"]) == (200, "no_uploads")
+    assert [problem["code"] for problem in ready.get_json()["problems"]] == ["storage_full"]
     client.application.extensions["blobstore"].store.database.dispose()
 
 
-def test_a_degraded_store_is_not_ready(app: Flask, anybody: FlaskClient, store: Store) -> None:
-    """Uploads would be sent to a worker that refuses them all."""
+def test_a_degraded_store_takes_no_uploads(app: Flask, anybody: FlaskClient, store: Store) -> None:
+    """A balancer would end the downloads because of one write that failed; or nobody would learn it (I19)."""
     app.extensions["blobstore"].store.condition.trouble = StorageUnavailable("the server's disk refused (EIO)")
     ready = anybody.get("/health/ready")
-    assert ready.status_code == 503
+    assert ready.status_code == 200
+    assert "Retry-After" not in ready.headers
     problem = {"code": "storage_unavailable", "detail": "the server's disk refused (EIO)"}
-    assert ready.get_json() == {"status": "unready", "problems": [problem]}
+    assert ready.get_json() == {"status": "no_uploads", "problems": [problem]}
+
+
+def test_a_degraded_store_whose_database_is_away_is_not_ready(data: Path) -> None:
+    """Requests would be sent to a worker that can answer none of them."""
+    client = application("postgresql://x:y@127.0.0.1:1/x", data)
+    client.application.extensions["blobstore"].store.condition.trouble = StorageFull("the server's disk is full")
+    assert codes(client) == ["database_unavailable", "storage_full"]
 
 
 def test_a_disk_that_goes_away_is_told(app: Flask, anybody: FlaskClient, store: Store, clock: list[float]) -> None:

@@ -39,7 +39,10 @@ def numbers(client: FlaskClient) -> dict[str, float]:
 def test_the_token_is_needed(anybody: FlaskClient, client: FlaskClient, store: Store) -> None:
     """Strangers, and users too, would learn how much is stored and who works when."""
     accounts.add(store, "root", PASSWORD, admin=True)
-    problem(anybody.get("/metrics"), 401, "invalid_credentials")
+    refused = anybody.get("/metrics")
+    problem(refused, 401, "invalid_credentials")
+    # Basic would only be asked for in vain.
+    assert refused.headers.getlist("WWW-Authenticate") == ['Bearer realm="blobstore"']
     problem(client.get("/metrics"), 401, "invalid_credentials")
     problem(anybody.get("/metrics", auth=("root", PASSWORD)), 401, "invalid_credentials")
     for token in (TOKEN[:-1], TOKEN + "x", "", "é"):
@@ -60,7 +63,7 @@ def test_what_is_seen_now(anybody: FlaskClient, store: Store) -> None:
     with pytest.raises(StorageUnavailable), rounds.noted(store, "sweep"):
         raise StorageUnavailable("the server's disk refused (EIO)")
     found = numbers(anybody)
-    assert found["blobstore_ready"] == 1
+    assert found["blobstore_ready"] == found["blobstore_takes_uploads"] == 1
     assert found["blobstore_free_bytes"] > 0
     assert found["blobstore_floor_bytes"] == 256 << 20
     assert abs(found["blobstore_upkeep_ended_timestamp_seconds:verify"] - before) < 3600
@@ -73,6 +76,13 @@ def test_what_is_seen_now(anybody: FlaskClient, store: Store) -> None:
     assert found["blobstore_upkeep_ended_timestamp_seconds:sweep"] == 0
 
 
+def test_who_takes_no_uploads_is_told_apart(anybody: FlaskClient) -> None:
+    """A full disk and a whole outage would ring the same bell, or none."""
+    anybody.application.extensions["blobstore"].store.condition.trouble = StorageUnavailable("refused")
+    found = numbers(anybody)
+    assert (found["blobstore_ready"], found["blobstore_takes_uploads"]) == (1, 0)
+
+
 def test_they_need_no_database(data: Path) -> None:
     """There would be no numbers of an outage."""
     given = {
@@ -82,7 +92,7 @@ def test_they_need_no_database(data: Path) -> None:
         "BLOBSTORE_METRICS_TOKEN": TOKEN,
     }
     found = numbers(create_app(load(given, None)).test_client())
-    assert found["blobstore_ready"] == 0
+    assert found["blobstore_ready"] == found["blobstore_takes_uploads"] == 0
     assert found["blobstore_free_bytes"] > 0
     assert not [name for name in found if "upkeep" in name or "damaged" in name]
 

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from blobstore.app import open_store
 from blobstore.core import accounts, download, upload
 from blobstore.core.accounts import Account
 from blobstore.core.counters import DownloadCounters
 from blobstore.core.files import Changes
 from blobstore.core.gate import ALL_SCOPES, Caller
-from blobstore.core.store import Store
+from blobstore.core.store import Store, open_store
 from blobstore.environment import load
 from blobstore.errors import DatabaseUnavailable
 from tests.children import query

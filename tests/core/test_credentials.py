@@ -257,7 +257,7 @@ def test_a_password_has_all_scopes_of_its_user(store: Store, judge: Judge) -> No
 
 def test_a_malformed_key_is_refused_without_a_query(tmp_path: object) -> None:
     """A flood of nonsense would reach the database."""
-    from blobstore.app import open_store
+    from blobstore.core.store import open_store
 
     away = open_store(load({"DATABASE_URL": "postgresql://a:b@127.0.0.1:1/c", "BLOBSTORE_DATA": str(tmp_path)}, None))
     judge = Credentials(away)

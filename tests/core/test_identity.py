@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from blobstore.app import open_store
 from blobstore.core import download, health, identity, upkeep, upload, verify
 from blobstore.core.gate import Caller
-from blobstore.core.store import Store
+from blobstore.core.store import Store, open_store
 from blobstore.errors import StorageUnavailable
 from blobstore.settings import Settings
 from tests.core.acts import person

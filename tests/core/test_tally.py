@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from blobstore.app import open_store
 from blobstore.core import accounts, download, events
 from blobstore.core.accounts import Account
 from blobstore.core.actor import Actor
 from blobstore.core.credentials import Credentials
 from blobstore.core.events import Filters, StoredEvent
 from blobstore.core.gate import Caller
-from blobstore.core.store import Store
+from blobstore.core.store import Store, open_store
 from blobstore.core.tally import Tally
 from blobstore.environment import load
 from blobstore.errors import DatabaseUnavailable, TooManyAttempts, Unauthenticated

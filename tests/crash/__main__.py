@@ -14,7 +14,16 @@ from functools import partial
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from bench.report import host
 from tests.crash import (
@@ -23,6 +32,7 @@ from tests.crash import (
     broken_disk,
     frozen,
     full_disk,
+    full_machine,
     kills,
     outages,
     restarts,
@@ -43,6 +53,7 @@ SCENARIOS: dict[str, Scenario] = {
     "storage-errors": storage_errors.SCENARIO,
     "broken-disk": broken_disk.SCENARIO,
     "full-disk": full_disk.SCENARIO,
+    "full-machine": full_machine.SCENARIO,
     "scarcity": scarcity.SCENARIO,
     "outages": outages.SCENARIO,
     "frozen": frozen.SCENARIO,
@@ -61,8 +72,11 @@ def main(arguments: list[str] | None = None) -> int:
     passed = True
     with tempfile.TemporaryDirectory(prefix="blobstore-faults-") as name, _progress() as progress:
         head = host(POSTGRES)
-        for chosen in asked.only or SCENARIOS:
-            found, whole = _run(progress, chosen, Path(name, chosen), quick=asked.quick)
+        names = asked.only or list(SCENARIOS)
+        _plan(progress.console, names, quick=asked.quick)
+        for number, chosen in enumerate(names, 1):
+            where = f"{number}/{len(names)}"
+            found, whole = _run(progress, chosen, where, Path(name, chosen), quick=asked.quick)
             passed = passed and whole and bool(found) and all(outcome.passed for outcome in found)
             outcomes += found
     print(f"{head}\n\n{table(outcomes)}")
@@ -77,22 +91,33 @@ def _arguments(given: list[str] | None) -> argparse.Namespace:
 
 
 def _progress() -> Progress:
-    return Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=Console(stderr=True)
-    )
+    """What is done, how much of it, since when, and how long it may take where the number of cases is known."""
+    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn()
+    return Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True))
 
 
-def _run(progress: Progress, name: str, folder: Path, *, quick: bool) -> tuple[list[Outcome], bool]:
+def _plan(console: Console, names: list[str], *, quick: bool) -> None:
+    """Say which scenarios will run. Some break each of so many points twice, or every kind of thing so often."""
+    console.print(f"{len(names)} scenario{'' if len(names) == 1 else 's'}, with so many cases each, of each kind:")
+    for name in names:
+        console.print(f"  {name}: {_cases(SCENARIOS[name], quick=quick):,}", highlight=False)
+
+
+def _cases(scenario: Scenario, *, quick: bool) -> int:
+    return scenario.quick if quick else scenario.full
+
+
+def _run(progress: Progress, name: str, where: str, folder: Path, *, quick: bool) -> tuple[list[Outcome], bool]:
     """The last outcome of each kind, and whether it came to its end: one that fails is no reason to lose the others."""
     scenario = SCENARIOS[name]
-    cases = scenario.quick if quick else scenario.full
+    cases = _cases(scenario, quick=quick)
     folder.mkdir()
     found: dict[str, Outcome] = {}
-    task = progress.add_task(name)
+    task = progress.add_task(f"{where} {name}", total=None)
     try:
         for outcome in scenario.run(folder, cases):
+            task = _show(progress, task, where, outcome, new=outcome.scenario not in found)
             found[outcome.scenario] = outcome
-            progress.update(task, description=outcome.so_far)
         return list(found.values()), True
     except LeftOut as missing:
         progress.console.print(f"{name} is left out: {missing}")
@@ -104,6 +129,15 @@ def _run(progress: Progress, name: str, folder: Path, *, quick: bool) -> tuple[l
         for outcome in found.values():
             progress.console.print(outcome.so_far, markup=False, soft_wrap=True)
     return list(found.values()), False
+
+
+def _show(progress: Progress, task: TaskID, where: str, outcome: Outcome, *, new: bool) -> TaskID:
+    """Show how far it is; each kind of outcome has a line and an estimate of its own."""
+    if new:
+        progress.remove_task(task)
+        task = progress.add_task(where, total=outcome.planned or None)
+    progress.update(task, completed=outcome.cases, description=f"{where} {outcome.so_far}")
+    return task
 
 
 if __name__ == "__main__":

@@ -21,11 +21,10 @@ from pathlib import Path
 import psycopg2
 
 from blobstore import dumps
-from blobstore.app import open_store
 from blobstore.cli.backup import BLOBS, DUMP
 from blobstore.core.backup import copy_out
 from blobstore.core.check import check
-from blobstore.core.store import Store
+from blobstore.core.store import Store, open_store
 from blobstore.environment import load
 from tests.children import query
 from tests.conftest import SECRET_KEY, libpq
@@ -154,6 +153,7 @@ def _seen(store: Store, made: Made) -> Iterator[tuple[tuple[int, str], Request]]
 
 def backups(folder: Path, url: str, cases: int, backup: Backup, tally: Tally) -> Iterator[Outcome]:
     """So many backups of one service, each into a folder of its own, each restored."""
+    tally.planned = cases
     with serving(folder / "service", url, sweep_grace_seconds=3600) as place:
         for number in range(KEPT):
             assert place.upload(sample(5000 + number, f"kept {number}")).status == 201

@@ -20,11 +20,10 @@ from pathlib import Path
 from random import Random
 
 from blobstore import database
-from blobstore.app import open_store
 from blobstore.core import delete, upkeep, upload
 from blobstore.core.files import Changes
 from blobstore.core.gate import Caller
-from blobstore.core.store import Store
+from blobstore.core.store import Store, open_store
 from blobstore.environment import load
 from blobstore.errors import Unavailable
 from blobstore.settings import Settings

@@ -119,7 +119,7 @@ def standstills(
     way: Standstill, folder: Path, url: str, data: Path, cases: int, seconds: float = FROZEN_SECONDS
 ) -> Iterator[Outcome]:
     """So many of one kind, on a service with the default settings but for those of that kind."""
-    tally, times = Tally(way.what), Times()
+    tally, times = Tally(way.what, planned=cases), Times()
     with serving(folder, url, **(DEFAULTS | way.settings)) as place:
         for number in range(cases):
             harm = _standstill(way, place, data, f"u{number}-", seconds, times)

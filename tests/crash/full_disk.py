@@ -46,6 +46,14 @@ WANTS = (Want("blocks", "size=3m", 300_000), Want("inodes", "size=64m,nr_inodes=
 @contextmanager
 def mounted(place: Path, options: str) -> Iterator[Path]:
     """A tmpfs of its own at `place`, with a store in it. Raises LeftOut."""
+    with small_disk(place, options):
+        Disk(place).prepare()
+        yield place
+
+
+@contextmanager
+def small_disk(place: Path, options: str) -> Iterator[Path]:
+    """A tmpfs of its own at `place`. Raises LeftOut."""
     place.mkdir(parents=True)
     if os.geteuid() != 0:
         raise LeftOut("mounting needs root")
@@ -53,7 +61,6 @@ def mounted(place: Path, options: str) -> Iterator[Path]:
     if done.returncode:
         raise LeftOut(f"mount: {done.stderr.decode().strip()}")
     try:
-        Disk(place).prepare()
         yield place
     finally:
         subprocess.run(["umount", place], check=True)

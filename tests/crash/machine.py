@@ -20,7 +20,7 @@ from random import Random
 
 import psutil
 
-from blobstore import embedded
+from blobstore import embedded, postmaster
 from tests.children import lives, until
 from tests.served import ROOT
 
@@ -99,7 +99,7 @@ class Machine:
         """Kill PostgreSQL and unmount; nothing else may run on the disks any more."""
         for disk in self._disks:
             release(disk.place)
-        if server := embedded._children.pop(self._cluster.resolve() / "postgres", None):
+        if server := postmaster._children.pop(self._cluster.resolve() / "postgres", None):
             server.wait()
 
 

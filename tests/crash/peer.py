@@ -26,13 +26,12 @@ from typing import Any
 
 from sqlalchemy import text
 
-from blobstore.app import open_store
 from blobstore.core import bans, delete, files, upkeep, upload
 from blobstore.core.actor import OPERATOR
 from blobstore.core.files import Changes
 from blobstore.core.gate import ALL_SCOPES, Caller
 from blobstore.core.identity import confirm
-from blobstore.core.store import Store
+from blobstore.core.store import Store, open_store
 from blobstore.digest import Digest
 from blobstore.environment import load
 from blobstore.errors import BlobstoreError

@@ -17,9 +17,8 @@ import psutil
 import psycopg2
 
 from blobstore import embedded
-from blobstore.app import open_store
 from blobstore.background import COUNT_SECONDS
-from blobstore.core.store import Store
+from blobstore.core.store import Store, open_store
 from blobstore.database import upgrade
 from blobstore.environment import load
 from blobstore.serve import APPLICATION
@@ -153,7 +152,7 @@ class Place:
 
     def workers(self) -> list[psutil.Process]:
         """The processes that answer."""
-        return list(psutil.Process(self.running.process.pid).children())
+        return self.running.workers()
 
     def look(self) -> Harm:
         """Ask for everything that was acknowledged."""
@@ -188,3 +187,15 @@ def serving(folder: Path, url: str, *, application: str = APPLICATION, **setting
             yield Place(running, store, user)
     finally:
         store.database.dispose()
+
+
+@contextmanager
+def serving_itself(folder: Path, **settings: Any) -> Iterator[Place]:
+    """The same by `blobstore serve`, with the PostgreSQL that it brings and that is in `folder` too."""
+    with service(folder, None, **{**PATIENT, "default_visibility": "private", **settings}) as running:
+        given = {"DATABASE_URL": embedded.address(folder), "BLOBSTORE_DATA": str(folder), "SECRET_KEY": SECRET_KEY}
+        store = open_store(load(given, None))
+        try:
+            yield Place(running, store, login(store, "me"))
+        finally:
+            store.database.dispose()

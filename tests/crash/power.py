@@ -16,8 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
 
-from blobstore.app import open_store
-from blobstore.core.store import Store
+from blobstore.core.store import Store, open_store
 from blobstore.database import upgrade
 from tests.core.acts import person
 from tests.crash.books import Books, Found

@@ -112,7 +112,7 @@ def arriving(place: Place, name: str) -> Iterator[Harm]:
 
 def reloads(folder: Path, url: str, cases: int) -> Iterator[Outcome]:
     """So many SIGHUPs to one service."""
-    tally = Tally(f"SIGHUP, {2 * UNDER_WAY} requests under way and 4 clients arriving")
+    tally = Tally(f"SIGHUP, {2 * UNDER_WAY} requests under way and 4 clients arriving", planned=cases)
     large = sample(LARGE_BYTES, "large")
     with serving(folder, url, **GRACE) as place:
         assert place.upload(large).status == 201
@@ -135,7 +135,7 @@ def stops(
     folder: Path, url: str, cases: int, settings: dict[str, int], what: str = "", *, hold_seconds: float = 0
 ) -> Iterator[Outcome]:
     """So many services, each stopped by SIGTERM; what is under way goes on after `hold_seconds`."""
-    tally = Tally(f"SIGTERM, {2 * UNDER_WAY} requests under way{what}", self_test=bool(what))
+    tally = Tally(f"SIGTERM, {2 * UNDER_WAY} requests under way{what}", self_test=bool(what), planned=cases)
     large = sample(LARGE_BYTES, "large")
     for number in range(cases):
         with serving(folder / str(number), url, **settings) as place:

@@ -13,10 +13,9 @@ from typing import Any
 
 from sqlalchemy import text
 
-from blobstore.app import open_store
 from blobstore.core import upkeep
 from blobstore.core.check import check
-from blobstore.core.store import Store
+from blobstore.core.store import Store, open_store
 from blobstore.settings import Settings
 from blobstore.storage.disk import IDENTITY
 from tests.conftest import SECRET_KEY

@@ -133,6 +133,7 @@ def strike_all(
     """Strike in both ways at each point while there are cases enough; else in one, at as many, evenly spread."""
     whole = cases >= len(ways) * len(points)
     step = 1 if whole else max(len(points) // cases, 1)
+    tally.planned = len(points[::step]) * (len(ways) if whole else 1)
     for number, point in enumerate(points[::step]):
         for way in ways if whole else (ways[number % len(ways)],):
             harm = strike(point, way)

@@ -15,6 +15,8 @@ class Tally:
 
     scenario: str
     self_test: bool = False
+    planned: int = 0
+    """How many cases there will be; 0: that is not known."""
     began: float = field(default_factory=time.monotonic)
     cases: int = 0
     lost: int = 0
@@ -33,4 +35,5 @@ class Tally:
             self.first = f"{where}{harm}"
         said = "; ".join(filter(None, [remark, self.first]))
         seconds = time.monotonic() - self.began
-        return Outcome(self.scenario, self.cases, self.lost, self.corrupt, self.leaked, seconds, said, self.self_test)
+        figures = self.cases, self.lost, self.corrupt, self.leaked
+        return Outcome(self.scenario, *figures, seconds, said, self.self_test, self.planned)

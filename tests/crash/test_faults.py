@@ -50,13 +50,28 @@ def test_a_run_without_a_fault_passes(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert run(monkeypatch, Outcome("cut", 1, 0, 0, 0, 1), GOOD, FOUND_OUT) == 0
     printed = capsys.readouterr()
     assert table([GOOD, FOUND_OUT]) in printed.out
-    assert printed.err.strip().splitlines() == [GOOD.so_far, FOUND_OUT.so_far]
+    assert printed.err.strip().splitlines()[-2:] == [GOOD.so_far, FOUND_OUT.so_far]
+    assert printed.err.splitlines()[:2] == ["1 scenario, with so many cases each, of each kind:", "  cut: 3"]
 
 
 def test_whoever_watches_sees_how_far_it_is() -> None:
     """If this failed, a run of an hour would look like one that hangs."""
     assert Outcome("cut", 7, 1, 2, 3, 4, planned=300).so_far == "cut: 7 of 300, 1 lost, 2 corrupt, 3 leaked"
     assert GOOD.so_far == "cut: 300, 0 lost, 0 corrupt, 0 leaked"
+
+
+def test_the_rest_is_estimated_where_the_cases_are_known() -> None:
+    """If this failed, whoever starts it in the evening would not know whether it is done in the morning."""
+    with faults._progress() as progress:
+        task = progress.add_task("cut", total=None)
+        for outcome in (Outcome("cut", 1, 0, 0, 0, 1, planned=3), Outcome("cut", 2, 0, 0, 0, 1, planned=3)):
+            task = faults._show(progress, task, "1/2", outcome, new=outcome.cases == 1)
+        (shown,) = progress.tasks
+        assert (shown.completed, shown.total, shown.time_remaining is not None) == (2, 3, True)
+        assert shown.description.startswith("1/2 cut: 2 of 3")
+        faults._show(progress, task, "1/2", Outcome("another", 5, 0, 0, 0, 1), new=True)
+        (shown,) = progress.tasks
+        assert (shown.completed, shown.total, shown.time_remaining) == (5, None, None)
 
 
 @pytest.mark.parametrize("outcome", [*BAD, LeftOut("no root"), ValueError("a bug of its own")], ids=repr)

@@ -22,8 +22,8 @@ UPLOADS = {
     "damaged": ("reserved", "after_link", "before_record", "recorded"),
     "again": ("blob_locked",),
 }
-ELSEWHERE = {"before_reply", "probing"}
-"""Points that only a service passes: test_service.py, ../test_background.py."""
+ELSEWHERE = {"before_reply", "probing", "restart_wanted", "restarted"}
+"""Points that only a service passes: test_service.py, ../test_background.py, test_keeper.py."""
 
 
 @pytest.fixture(scope="module")

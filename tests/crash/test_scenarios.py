@@ -35,6 +35,11 @@ def test_postgresql_goes_and_comes(tmp_path: Path) -> None:
     all_pass(outages.outages(tmp_path, 2, away_seconds=0.5))
 
 
+def test_the_embedded_postgresql_comes_back_by_itself(tmp_path: Path) -> None:
+    """If this failed, a service whose PostgreSQL is killed would lose an upload, or wait for an operator."""
+    all_pass(outages.revivals(tmp_path / "data", 2))
+
+
 @pytest.mark.parametrize("way", frozen.STANDSTILLS, ids=lambda way: way.what)
 def test_postgresql_stands_still(tmp_path: Path, way: frozen.Standstill) -> None:
     """If this failed, whoever waits for PostgreSQL would wait for ever, or lose what he was promised."""

@@ -11,8 +11,7 @@ import psutil
 import pytest
 
 from blobstore import embedded
-from blobstore.app import open_store
-from blobstore.core.store import Store
+from blobstore.core.store import Store, open_store
 from blobstore.core.upload import upload
 from blobstore.environment import load
 from tests.children import postmaster

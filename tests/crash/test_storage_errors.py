@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash import broken_disk, full_disk, scarcity, storage_errors
+from tests.crash import broken_disk, full_disk, full_machine, scarcity, storage_errors
 from tests.crash.operations import STORING
 from tests.crash.places import emptied, serving
 from tests.crash.storage_errors import Breaker, of_the_disk
@@ -67,6 +67,15 @@ def test_a_disk_is_full_under_a_service(migrated_url: str, tmp_path: Path, want:
             pytest.skip(str(why))
         place = stack.enter_context(serving(tmp_path / "service", migrated_url, free_floor_bytes=0))
         assert not full_disk.Rounds(place, want).round()
+
+
+def test_everything_is_on_the_full_disk(tmp_path: Path) -> None:
+    """If this failed, a disk that was full for a minute would end the service until somebody starts it again."""
+    try:
+        (outcome,) = full_machine.run(tmp_path, 1)
+    except LeftOut as missing:
+        pytest.skip(str(missing))
+    assert outcome.passed, outcome.line
 
 
 @pytest.mark.parametrize("kind", scarcity.KINDS)

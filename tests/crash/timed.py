@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from tests.crash.judging import Harm
 from tests.crash.places import Place
@@ -63,6 +64,10 @@ class Watch:
         """How long after `moment` each answer came that says what is true, ascending."""
         told = (answer.ended - moment for answer in self.answers if answer.status in TOLD)
         return sorted(seconds for seconds in told if seconds > 0)
+
+    def longest_wait(self, moment: float) -> float:
+        """The longest time between two answers that say what is true, from `moment` on."""
+        return max((after - before for before, after in pairwise([0.0, *self.told_since(moment)])), default=0.0)
 
 
 class _Timed(Connection):

@@ -141,6 +141,7 @@ def run(folder: Path, cases: int) -> Iterator[Outcome]:
 
 
 def _kill_all(tally: Tally, place: Place, cases: int) -> Iterator[Outcome]:
+    tally.planned = cases
     kills = Kills(place, seed=cases)
     for done in range(1, cases + 1):
         kills.kill()

@@ -13,9 +13,9 @@ from typing import Any
 import psutil
 import psycopg2
 
-from blobstore.app import open_store
 from blobstore.core import accounts
 from blobstore.core.check import check
+from blobstore.core.store import open_store
 from blobstore.environment import load
 from tests.conftest import PASSWORD, SECRET_KEY, empty, libpq
 from tests.edge.wire import ask, exchange, read_reply

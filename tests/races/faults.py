@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import Phase
 
-from blobstore.app import open_store
-from blobstore.core.store import Store
+from blobstore.core.store import Store, open_store
 from blobstore.environment import load
 from tests.conftest import SECRET_KEY
 from tests.crash.judging import Harm
@@ -45,6 +44,7 @@ def crowd(turn: Turn, folder: Path, cases: int) -> Iterator[Outcome]:
 
 
 def _turns(tally: Tally, turn: Turn, place: Place, most: int) -> Iterator[Outcome]:
+    tally.planned = 0 if tally.self_test else most
     for number in range(most):
         wrong = set(turn(place, number))
         harm = Harm(lost=wrong)
@@ -57,7 +57,7 @@ def _turns(tally: Tally, turn: Turn, place: Place, most: int) -> Iterator[Outcom
 def model(folder: Path, cases: int) -> Iterator[Outcome]:
     """So many series of steps, other ones each time; then those of the default suite, with bugs."""
     with postgresql(folder) as url:
-        tally = Tally("the use cases beside their model")
+        tally = Tally("the use cases beside their model", planned=cases)
         for _ in range(0, cases, EXAMPLES):
             run = partial(machine.run, examples=EXAMPLES, always_the_same=False)
             yield tally.count(_differs(folder, url, run), cases=EXAMPLES)

@@ -12,8 +12,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import text
 
-from blobstore.app import open_store
-from blobstore.core.store import Store
+from blobstore.core.store import Store, open_store
 from blobstore.environment import load
 from blobstore.serve import APPLICATION
 from tests.conftest import SECRET_KEY

@@ -6,15 +6,15 @@ from dataclasses import asdict
 from typing import Any
 
 from blobstore.api.schemas.base import moment
-from blobstore.core.health import Details, Problem
+from blobstore.core.health import Details, Problem, Status
 from blobstore.core.rounds import Round
 
 
 def ready_json(problems: list[Problem], details: Details | None) -> dict[str, Any]:
     """Whether it can work; the details are for operators."""
     told: dict[str, Any] = {
-        "status": "unready" if problems else "ready",
-        "problems": [asdict(problem) for problem in problems],
+        "status": Status.of(problems),
+        "problems": [{"code": problem.code, "detail": problem.detail} for problem in problems],
     }
     if details:
         told |= {
