@@ -77,9 +77,7 @@ class Readiness:
         with self._asking:
             if monotonic() >= self._until:
                 found = [*_of_database(self._store), *_of_storage(self._store)]
-                self._problems = list({(problem.code, problem.detail): problem for problem in found[::-1]}.values())[
-                    ::-1
-                ]
+                self._problems = _each_once(found)
                 self._until = monotonic() + KEPT_SECONDS
             return self._problems
 
