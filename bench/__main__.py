@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from bench import fairness, flood, large, memory, slow, small, timing
+from bench import fairness, flood, large, memory, slow, small, timing, verify
 from bench.plan import Plan
 from bench.report import Row, machine, table
 from bench.servers import Servers
@@ -27,6 +27,7 @@ SCENARIOS: dict[str, Callable[[Plan], Iterable[Row]]] = {
     "beside-uploads": fairness.beside_uploads,
     "beside-slow-clients": fairness.beside_slow_clients,
     "slow-clients": slow.slow_clients,
+    "beside-verify": verify.beside_verify,
     "timing": timing.timing,
     "flood": flood.flood,
 }

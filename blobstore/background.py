@@ -2,7 +2,8 @@
 upkeep when it is its turn, and starts an embedded PostgreSQL again that has died (keeper.py).
 
 Every worker tries for one lease; the one that has it runs `blobstore upkeep run` as a subprocess every interval, so
-that nothing is hashed or deleted on the event loop of a worker, and once for all workers and nodes.
+that nothing is hashed or deleted on the event loop of a worker, and once for all workers and nodes. A round ends with
+its worker.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ MAIL_SECONDS = 2.0
 LEASE = timedelta(seconds=60)
 RENEW_SECONDS = 20.0
 FIRST_ROUND_SECONDS = 30.0
-COMMAND = [sys.executable, "-m", "blobstore", "upkeep", "run"]
+COMMAND = [sys.executable, "-m", "blobstore", "upkeep", "run", "--until-eof"]
 _log = logging.getLogger(__name__)
 
 
@@ -101,9 +102,16 @@ class Upkeep:
 
     @staticmethod
     def _run() -> None:
-        done = subprocess.run(COMMAND, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-        level = logging.ERROR if done.returncode else logging.INFO
-        _log.log(level, "upkeep: %s", (done.stdout + done.stderr).strip())
+        """Nobody writes to its input, which ends with this worker, however that ends, and the round with it."""
+        pipe = subprocess.PIPE
+        with subprocess.Popen(COMMAND, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as child:
+            for line in child.stderr:
+                _log.error("upkeep: %s", line.rstrip())
+            told = child.stdout.read().strip()
+        if child.returncode:
+            _log.error("upkeep: ended with %s", child.returncode)
+        else:
+            _log.info("upkeep: %s", told)
 
 
 def _forever(seconds: float, work: Callable[[], None]) -> None:

@@ -174,6 +174,10 @@ class Settings(BaseSettings):
     """How old a file that never became ready must be to be removed."""
     sweep_grace_seconds: int = Field(86400, ge=0)
     """How long a blob that nobody claims keeps its bytes."""
+    verify_days: int = Field(30, ge=0, le=36_525)
+    """Within how many days the upkeep in the background reads and hashes every blob; 0: never."""
+    verify_bytes_per_second: ByteSize = Field(ByteSize(32 * MiB), ge=KiB)
+    """How fast it reads."""
 
     @field_validator("allowed_hosts", "cors_origins", "registration_allowlist", mode="before")
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +12,11 @@ import pytest
 
 from blobstore.core import accounts
 from blobstore.core.store import Store
-from tests.children import query, until
+from tests.children import lives, query, until
 from tests.conftest import PASSWORD
 from tests.live import Service, basic, service
 
-UPKEEP = "upkeep run"
+UPKEEP = " upkeep run"
 
 
 def upkeeps(live: Service) -> list[psutil.Process]:
@@ -23,7 +24,7 @@ def upkeeps(live: Service) -> list[psutil.Process]:
     found = []
     for child in psutil.Process(live.process.pid).children(recursive=True):
         try:
-            if " ".join(child.cmdline()).endswith(UPKEEP):
+            if UPKEEP in " ".join(child.cmdline()):
                 found.append(child)
         except psutil.NoSuchProcess:
             continue
@@ -72,6 +73,39 @@ def test_upkeep_runs_once_for_all_workers_and_frees_the_disk(
         until(lambda: not bytes_at.exists())
         until(lambda: not query(database_url, "SELECT digest FROM blobs"))
         assert client.get(f"/{digest}").status_code == 404
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGKILL", "SIGKILL of its worker"])
+def test_a_round_ends_with_its_service(live: Service, gate: Path, how: str) -> None:
+    """A stop would wait for what takes hours, or leave it running, on a disk that is to be unmounted."""
+    until(gate.with_name("gate.reached").exists)
+    (round_,) = upkeeps(live)
+    if how == "SIGKILL of its worker":
+        round_.parent().kill()
+    else:
+        live.process.send_signal(getattr(signal, how))
+        live.process.wait(60)
+    until(lambda: not lives(round_))
+
+
+def test_bit_rot_is_found_by_itself(store: Store, database_url: str) -> None:
+    """Flipped bits would be served for ever where no operator runs a command."""
+    accounts.add(store, "me", PASSWORD)
+    with service(store.settings.data, database_url, upkeep_interval_seconds=1) as live, live.http("me") as client:
+        digest = client.put("/upload/x", content=b"precious").json()["sha256"]
+        path = store.settings.store / digest[:2] / digest
+        path.unlink()
+        path.write_bytes(b"presious")
+        assert client.get(f"/{digest}").content == b"presious", "nobody has looked yet"
+        query(database_url, "UPDATE blobs SET published_at = published_at - interval '30 days'")
+        until(lambda: client.get(f"/{digest}").status_code == 503)
+        assert client.get(f"/{digest}").json()["code"] == "content_damaged"
+        until(lambda: "verified 1 blobs (8 bytes): 1 damaged" in live.log.read_text())
+        lines = [json.loads(line) for line in live.log.read_text().splitlines() if line.startswith("{")]
+        (told,) = [line for line in lines if line["level"] == "error"]
+        assert told["event"].startswith(f"upkeep: damaged: {digest} at disk:")
+        assert client.put("/upload/x", content=b"precious").status_code == 200
+        assert client.get(f"/{digest}").content == b"precious"
 
 
 def test_a_store_that_refused_a_write_comes_back(store: Store, database_url: str, gate: Path) -> None:

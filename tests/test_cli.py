@@ -336,9 +336,10 @@ def test_upkeep_says_what_it_did(run: Run, store: Store, user: Account) -> None:
     assert not path_of(store, digest).exists()
     path_of(store, digest).write_bytes(b"stalled")
     assert run("upkeep", "adopt", "--grace", "0s").output == "adopted 1 blobs\n"
-    assert run("upkeep", "run").output == "reaped 0 files, adopted 0 blobs, swept 0 blobs (0 bytes)\n"
+    told = "reaped 0 files, adopted 0 blobs, swept 0 blobs (0 bytes), verified 0 blobs (0 bytes): 0 damaged\n"
+    assert run("upkeep", "run").output == told
     assert run("upkeep", "sweep", "--grace", "0").output == "swept 1 blobs, freed 7 bytes (7 bytes)\n"
-    assert run("upkeep", "verify").output == "verified 1 blobs, 4 bytes: 0 damaged\n"
+    assert run("upkeep", "verify").output == "verified 1 blobs, 4 bytes: 0 found damaged, 0 damaged now\n"
     assert run("storage", "status").output.startswith("1 blobs, 4 bytes (4 bytes)\n")
     assert path_of(store, kept).exists()
 
@@ -347,7 +348,10 @@ def test_upkeep_says_what_it_did(run: Run, store: Store, user: Account) -> None:
 def test_the_last_rounds_are_told(run: Run, store: Store, user: Account) -> None:
     """An operator could not see that upkeep stopped long ago, or that it found damage."""
     untouched = run("upkeep", "status").output.splitlines()
-    assert untouched == ["reap    never", "adopt   never", "sweep   never", "verify  never"]
+    assert untouched == [
+        *("reap    never", "adopt   never", "sweep   never", "verify  never"),
+        "damaged now: 0 blobs",
+    ]
     path_of(store, put(store, user, b"whole")).unlink()
     run("upkeep", "verify")
     run("upkeep", "reap")
@@ -356,6 +360,8 @@ def test_the_last_rounds_are_told(run: Run, store: Store, user: Account) -> None
     assert lines[1] == "adopt   never"
     assert lines[3].endswith(" s: 1 (5 bytes), 1 damaged")
     told = [json.loads(line) for line in run("upkeep", "status", "--json").output.splitlines()]
+    assert told.pop() == {"damaged": 1}
+    assert lines[4] == "damaged now: 1 blobs"
     assert [(one["job"], one["findings"]) for one in told] == [("reap", 0), ("verify", 1)]
     with pytest.raises(StorageUnavailable), rounds.noted(store, "reap"):
         raise StorageUnavailable("the server's disk refused (EIO)")
@@ -380,9 +386,15 @@ def test_check_and_verify_tell_damage_by_their_exit_code(run: Run, store: Store,
     assert found.code == 1
     assert found.output == f"a published blob without bytes: {digest} at disk:{digest.hex[:2]}/{digest}\n1 findings\n"
     ran = run("upkeep", "verify")
-    assert (ran.code, ran.output.splitlines()[-1]) == (1, "verified 1 blobs, 5 bytes: 1 damaged")
-    assert run("upkeep", "verify").code == 0, "it is known now, and not served"
-    assert run("upkeep", "check").code == 1
+    assert (ran.code, ran.output.splitlines()[-1]) == (1, "verified 1 blobs, 5 bytes: 1 found damaged, 1 damaged now")
+    ran = run("upkeep", "verify")
+    assert ran.code == 1, "it still stands"
+    assert ran.output.startswith(f"damaged now: {digest}, known since 2")
+    assert ran.output.endswith("verified 0 blobs, 0 bytes: 0 found damaged, 1 damaged now\n")
+    found = run("upkeep", "check")
+    assert (found.code, found.output) == (1, f"the bytes are known to be damaged: {digest}\n1 findings\n")
+    put(store, user, b"whole")
+    assert run("upkeep", "verify").code == 0
 
 
 def test_help_is_there_without_anything_else(tmp_path: Path) -> None:

@@ -59,6 +59,8 @@ class _Now:
         yield gauge("floor_bytes", "Free space below which uploads are refused.", details.floor_bytes)
         if details.free_bytes is not None:
             yield gauge("free_bytes", "Free space of the store.", details.free_bytes)
+        if details.damaged is not None:
+            yield gauge("damaged_blobs", "Contents that somebody has and that are damaged now.", details.damaged)
         yield from _upkeep(list((details.rounds or {}).values()))
 
 

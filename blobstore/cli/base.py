@@ -15,9 +15,9 @@ import click
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from blobstore.cluster import EmbeddedError
+from blobstore.core.progress import Progress
 from blobstore.core.store import Store
 from blobstore.core.store import open_store as store_of
-from blobstore.core.upkeep import Progress
 from blobstore.dumps import DumpError
 from blobstore.environment import load
 from blobstore.errors import BlobstoreError

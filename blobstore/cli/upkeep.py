@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from threading import Thread
 from typing import Any
 
 import click
 from rich.filesize import decimal
 
 from blobstore.cli.base import FINDINGS, Span, bar, open_store, plainly
-from blobstore.core import check, identity, rounds, upkeep
+from blobstore.core import check, identity, rounds, upkeep, verify
 from blobstore.settings import Settings
 
 
@@ -60,19 +63,23 @@ def sweep(grace: timedelta | None) -> None:
     click.echo(f"swept {swept.blobs} blobs, freed {swept.freed_bytes} bytes ({decimal(swept.freed_bytes)})")
 
 
-@upkeep_group.command()
+@upkeep_group.command("verify")
 @plainly
-def verify() -> None:
-    """Read and hash everything; what is damaged is no longer served. Exits with 1 when something is."""
-    with open_store() as store, rounds.noted(store, "verify") as tally:
-        count, size = check.totals(store)
-        with bar("verify", size) as progress:
-            damages = list(upkeep.verify(store, progress))
-        tally.handled, tally.handled_bytes, tally.findings = count, size, len(damages)
-    for damage in damages:
+def verify_all() -> None:
+    """Read and hash everything; what is damaged is no longer served. Exits with 1 while something is."""
+    with open_store() as store:
+        with rounds.noted(store, "verify") as tally:
+            count, size = check.totals(store)
+            with bar("verify", size) as progress:
+                found = list(verify.verify(store, progress))
+            tally.handled, tally.handled_bytes, tally.findings = count, size, len(found)
+        now = verify.damaged(store)
+    for damage in found:
         click.echo(f"damaged: {damage.digest} at {damage.location}: {damage.found}")
-    click.echo(f"verified {count} blobs, {size} bytes: {len(damages)} damaged")
-    sys.exit(FINDINGS if damages else 0)
+    for digest, since in now:
+        click.echo(f"damaged now: {digest}, known since {since:%Y-%m-%d %H:%M:%S} UTC")
+    click.echo(f"verified {count} blobs, {size} bytes: {len(found)} found damaged, {len(now)} damaged now")
+    sys.exit(FINDINGS if found or now else 0)
 
 
 @upkeep_group.command("check")
@@ -95,26 +102,37 @@ def check_all(deep: bool, as_json: bool) -> None:
 
 
 @upkeep_group.command()
+@click.option("--until-eof", is_flag=True, help="End, whatever is under way, when standard input does.")
 @plainly
-def run() -> None:
-    """One round of what runs in the background: reap, adopt, sweep."""
+def run(until_eof: bool) -> None:
+    """One round of what runs in the background: reap, adopt, sweep, verify what is due."""
+    if until_eof:
+        Thread(target=_end_with_input, daemon=True).start()
     with open_store() as store:
         click.echo(upkeep.run(store))
 
 
+def _end_with_input() -> None:
+    """Upkeep may be killed at any instant; and this ends also what waits for the database or the disk."""
+    while os.read(sys.stdin.fileno(), 1024):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 @upkeep_group.command("status")
-@click.option("--json", "as_json", is_flag=True, help="One job a line, as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="One job a line, then the damage, as JSON.")
 @plainly
 def last_rounds(as_json: bool) -> None:
-    """When each job last came to its end, and what it did."""
+    """When each job last came to its end, and what it did; how many blobs that somebody has are damaged now."""
     with open_store() as store:
-        found = rounds.last(store)
+        found, damaged = rounds.last(store), verify.count_damaged(store)
     for job in rounds.JOBS:
         last = found.get(job)
         if as_json and last:
             click.echo(json.dumps(vars(last), default=str))
         elif not as_json:
             click.echo(f"{job:7} {_told(last) if last else 'never'}")
+    click.echo(json.dumps({"damaged": damaged}) if as_json else f"damaged now: {damaged} blobs")
 
 
 def _told(last: rounds.Round) -> str:

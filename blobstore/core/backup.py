@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from blobstore.core.progress import Progress, silent
 from blobstore.core.store import Store
-from blobstore.core.upkeep import PIECE_BYTES, Progress, Published, published, silent
+from blobstore.core.verify import PIECE_BYTES, Published, published
 from blobstore.digest import Digest
 from blobstore.errors import BlobMissing
 from blobstore.folder import sync

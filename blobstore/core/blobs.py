@@ -134,9 +134,10 @@ def damage(session: Session, digest: Digest, location: str, seen: object) -> boo
     return bool(session.execute(_DAMAGE, values).rowcount)  # type: ignore[attr-defined]
 
 
-def verified(session: Session, digest: Digest, location: str, seen: object) -> None:
-    """Note that the bytes were read and found right, unless somebody has published since `seen`."""
-    session.execute(_VERIFIED, {"digest": digest.hex, "location": location, "seen": seen})
+def verified(session: Session, digest: Digest, location: str, seen: object) -> bool:
+    """Note that the bytes were read and found right; False when somebody has published since `seen`."""
+    values = {"digest": digest.hex, "location": location, "seen": seen}
+    return bool(session.execute(_VERIFIED, values).rowcount)  # type: ignore[attr-defined]
 
 
 def disown(session: Session, grace: timedelta, limit: int) -> int:

@@ -11,8 +11,9 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import text
 
+from blobstore.core.progress import Progress, silent
 from blobstore.core.store import Store
-from blobstore.core.upkeep import Progress, hash_blob, published, silent
+from blobstore.core.verify import hash_blob, published
 
 _QUESTIONS = {
     "used_bytes is not the sum of the claims": """
@@ -63,6 +64,7 @@ def check(
     """
     yield from _ask(store)
     yield from _rowless(store, grace)
+    yield from (Finding("no file in the place of a blob", where) for where in store.storage.obstacles())
     for blob in published(store):
         size = store.storage.size(blob.location)
         if size is None:

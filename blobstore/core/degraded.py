@@ -36,7 +36,10 @@ def refuse(store: Store, needed_bytes: int = 0) -> None:
 
 @contextmanager
 def watched(store: Store) -> Iterator[None]:
-    """Around every write to the storage: one that fails degrades the store."""
+    """Around every write to the storage: one that fails degrades the store.
+
+    Not for what is one blob's trouble alone (BlobRefused), or this process's (Busy).
+    """
     try:
         yield
     except (StorageFull, StorageUnavailable) as error:

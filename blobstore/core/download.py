@@ -6,6 +6,7 @@ read   (no transaction)       storage.open at the first byte wanted
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +22,7 @@ from blobstore.digest import Digest
 from blobstore.errors import BlobMissing, ContentBanned, ContentDamaged, NotFound, StorageUnavailable
 
 PIECE_BYTES = 256 << 10
+_log = logging.getLogger(__name__)
 
 _FIND = Prepared(
     "find_by_digest",
@@ -167,6 +169,7 @@ def read(store: Store, found: Found, start: int, length: int) -> Pieces:
         raise ContentDamaged("the stored bytes are damaged; upload the content again to heal it") from error
     except OSError as error:
         reader.close()
+        _log.error("cannot read %s: %s", found.location, error)
         raise StorageUnavailable("the storage cannot read these bytes") from error
 
 

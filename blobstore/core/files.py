@@ -24,7 +24,7 @@ from blobstore.models import File
 
 COLUMNS = """
 f.id, f.owner_id, f.digest, f.name, f.folder, b.size_bytes, b.content_type, f.visibility, f.tags,
-f.ready_at, f.expires_at, f.downloads, f.last_downloaded_at"""
+f.ready_at, f.expires_at, f.downloads, f.last_downloaded_at, b.damaged_at IS NOT NULL"""
 _NOT_EXPIRED = "f.ready_at IS NOT NULL AND (f.expires_at IS NULL OR f.expires_at > clock_timestamp())"
 LIVE = f"{_NOT_EXPIRED} AND {banned.REASON.format('f.digest')} IS NULL"
 _ONE_SQL = f"""
@@ -70,11 +70,13 @@ class StoredFile:
     expires_at: datetime | None
     downloads: int
     last_downloaded_at: datetime | None
+    damaged: bool
+    """Its bytes are known to be missing or wrong, and are not served; an upload of them heals it."""
 
     @classmethod
     def of(cls, row: Any) -> StoredFile:
         """Read a row of COLUMNS."""
-        return cls(row[0], row[1], Digest(row[2]), *row[3:13])
+        return cls(row[0], row[1], Digest(row[2]), *row[3:14])
 
 
 @dataclass(frozen=True)

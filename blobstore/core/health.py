@@ -7,19 +7,23 @@ Anybody may ask, as often as he likes: an answer is kept for a second, and one a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from threading import Lock
 from time import monotonic
+from typing import TypeVar
 
 from blobstore.core import degraded, rounds
 from blobstore.core.identity import confirm
 from blobstore.core.rounds import Round
 from blobstore.core.store import Store
+from blobstore.core.verify import count_damaged
 from blobstore.database import is_current
 from blobstore.errors import BlobstoreError
 
 KEPT_SECONDS = 1.0
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,8 @@ class Details:
     degraded: bool
     free_bytes: int | None
     floor_bytes: int
+    damaged: int | None
+    """How many blobs that somebody has are known to be damaged."""
     rounds: dict[str, Round] | None
 
 
@@ -71,9 +77,7 @@ class Readiness:
         with self._asking:
             if monotonic() >= self._until:
                 found = [*_of_database(self._store), *_of_storage(self._store)]
-                self._problems = list({(problem.code, problem.detail): problem for problem in found[::-1]}.values())[
-                    ::-1
-                ]
+                self._problems = _each_once(found)
                 self._until = monotonic() + KEPT_SECONDS
             return self._problems
 
@@ -83,9 +87,10 @@ class Readiness:
         away = {"database_unavailable", "busy"} & {problem.code for problem in self.problems()}
         return Details(
             degraded=store.condition.trouble is not None,
-            free_bytes=_free_bytes(store),
+            free_bytes=_asked(store, lambda store: store.storage.free_bytes()),
             floor_bytes=store.settings.free_floor_bytes,
-            rounds=None if away else _rounds(store),
+            damaged=None if away else _asked(store, count_damaged),
+            rounds=None if away else _asked(store, rounds.last),
         )
 
 
@@ -120,15 +125,8 @@ def _of_storage(store: Store) -> list[Problem]:
     return []
 
 
-def _free_bytes(store: Store) -> int | None:
+def _asked(store: Store, question: Callable[[Store], T]) -> T | None:
     try:
-        return store.storage.free_bytes()
-    except BlobstoreError:
-        return None
-
-
-def _rounds(store: Store) -> dict[str, Round] | None:
-    try:
-        return rounds.last(store)
+        return question(store)
     except BlobstoreError:
         return None

@@ -101,7 +101,7 @@ def files(
         if user is not None and owner_id is None:
             raise NotFound(f"there is no user {user!r}")
         values = {"owner": owner_id, "digest": str(digest), "at": at, "id": file_id, "limit": limit + 1}
-        found = [OwnedFile(row[13], StoredFile.of(row)) for row in session.execute(statement, values)]
+        found = [OwnedFile(row[14], StoredFile.of(row)) for row in session.execute(statement, values)]
         events.note(session, by, Action.FILES_LISTED, About(owner_id, digest, target=user.lower() if user else None))
     items = found[:limit]
     last = items[-1].file if len(found) > limit else None

@@ -4,33 +4,34 @@
     adopt    bytes without a row get an unpublished one, so that a sweep takes them or an upload publishes over them
     sweep    blobs that nobody has claimed for the grace: stop vouching (a transaction), then, one at a time under the
              shard's lock, look again, delete the bytes, delete the row
-    verify   read and hash what is published; what is damaged is no longer served
+    verify   read and hash what is published; what is damaged is no longer served (verify.py)
 
 After a restore of an older database run neither adopt nor sweep before the grace has passed: see docs/operations.md.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import BinaryIO
+from math import inf
+from time import monotonic
 
 from sqlalchemy import text
 
-from blobstore.core import bans, blobs, events, limits, removal, rounds, sessions
+from blobstore.core import bans, blobs, events, limits, removal, rounds, sessions, verify
 from blobstore.core.delete import Which, remove
 from blobstore.core.identity import confirm
+from blobstore.core.pace import Pace
+from blobstore.core.progress import Progress, silent
 from blobstore.core.store import Store
 from blobstore.digest import Digest
-from blobstore.errors import BlobMissing, NotFound, StorageUnavailable
+from blobstore.errors import NotFound, StorageUnavailable
 from blobstore.failpoints import failpoint
 
 BATCH = 100
-PIECE_BYTES = 1 << 20
-Progress = Callable[[int], None]
-"""Called with the bytes or items just dealt with; the command line shows it."""
+LEAST_SHARE = 0.1
+"""Of the interval, for verify, however long the rest of a round took."""
 
 _STALLED = text("""
 SELECT id, owner_id, digest FROM files
@@ -40,14 +41,6 @@ _EXPIRED = text("""
 SELECT id, owner_id, digest FROM files WHERE expires_at <= clock_timestamp() ORDER BY expires_at LIMIT :limit
 """)
 _HAS_ROW = text("SELECT EXISTS (SELECT FROM blobs WHERE digest = :digest)")
-_PUBLISHED = text("""
-SELECT digest, location, published_at, size_bytes, refs FROM blobs
-WHERE published_at IS NOT NULL AND digest > :after ORDER BY digest LIMIT :limit
-""")
-
-
-def silent(_: int) -> None:
-    """No progress to show."""
 
 
 @dataclass(frozen=True)
@@ -157,85 +150,12 @@ def _sweep_one(store: Store, digest: Digest) -> int | None:
     return size if forgotten else None
 
 
-@dataclass(frozen=True)
-class Damage:
-    """A published blob whose bytes are not what their digest says."""
-
-    digest: Digest
-    location: str
-    found: str
-
-
-@dataclass(frozen=True)
-class Published:
-    """One published blob as verify and check see it."""
-
-    digest: Digest
-    location: str
-    published_at: datetime
-    size_bytes: int
-    refs: int
-
-
-def published(store: Store) -> Iterator[Published]:
-    """Every published blob, ascending by digest, in batches of one short transaction each."""
-    after = ""
-    while True:
-        with store.database.transaction() as session:
-            rows = session.execute(_PUBLISHED, {"after": after, "limit": BATCH}).all()
-        for row in rows:
-            yield Published(Digest(row[0]), *row[1:])
-        if len(rows) < BATCH:
-            return
-        after = rows[-1].digest
-
-
-def verify(store: Store, progress: Progress = silent) -> Iterator[Damage]:
-    """Read and hash every published blob; yield each that is damaged, which is no longer served from then on.
-
-    Raises StorageUnavailable.
-    """
-    confirm(store)
-    for blob in published(store):
-        found = hash_blob(store, blob.location, progress)
-        if _judge(store, blob, whole=found == blob.digest.hex):
-            yield Damage(blob.digest, blob.location, found)
-
-
-def _judge(store: Store, blob: Published, *, whole: bool) -> bool:
-    """Note what was found; True when the blob is damaged and nobody has published it anew meanwhile.
-
-    Raises StorageUnavailable when it is the whole storage that went away.
-    """
-    if not whole:
-        confirm(store)
-    note = blobs.verified if whole else blobs.damage
-    with store.database.transaction() as session:
-        return bool(note(session, blob.digest, blob.location, blob.published_at))
-
-
-def hash_blob(store: Store, location: str, progress: Progress = silent) -> str:
-    """The SHA-256 of the bytes at `location` in hex, or a word that says why there is none."""
-    try:
-        with store.storage.open(location) as reader:
-            return _hash(reader, progress)
-    except BlobMissing:
-        return "missing"
-    except (OSError, StorageUnavailable) as error:
-        return f"unreadable ({error})"
-
-
-def _hash(reader: BinaryIO, progress: Progress) -> str:
-    sha256 = hashlib.sha256()
-    while piece := reader.read(PIECE_BYTES):
-        sha256.update(piece)
-        progress(len(piece))
-    return sha256.hexdigest()
-
-
 def run(store: Store) -> str:
-    """One round of the background upkeep: reap, adopt, sweep, each noted. What was done, in a line."""
-    settings = store.settings
+    """One round of the background upkeep, each job noted: reap, adopt, sweep; then verify, until the next round is due.
+
+    What was done, in a line.
+    """
+    settings, began = store.settings, monotonic()
     grace = timedelta(seconds=settings.sweep_grace_seconds)
     with rounds.noted(store, "reap") as reaped:
         reaped.handled = reap(store, timedelta(seconds=settings.reap_grace_seconds))
@@ -248,7 +168,17 @@ def run(store: Store) -> str:
     sessions.forget_expired(store)
     removal.forget_unverified(store)
     events.forget_old(store)
-    return (
+    told = (
         f"reaped {reaped.handled} files, adopted {adopted.handled} blobs, "
         f"swept {swept.blobs} blobs ({swept.freed_bytes} bytes)"
     )
+    return f"{told}, {_verify(store, monotonic() - began)}" if settings.verify_days else told
+
+
+def _verify(store: Store, spent_seconds: float) -> str:
+    """What is left of the interval, and a part of it in any case; without an interval there is no end."""
+    interval = store.settings.upkeep_interval_seconds
+    left = max(interval - spent_seconds, interval * LEAST_SHARE) if interval else inf
+    with rounds.noted(store, "verify") as tally:
+        verify.verify_due(store, Pace(store.settings.verify_bytes_per_second, left), tally)
+    return f"verified {tally.handled} blobs ({tally.handled_bytes} bytes): {tally.findings} damaged"

@@ -19,7 +19,7 @@
     │   ├── FileTooLarge  QuotaExceeded  BodyTooLarge  FormTooLarge
     │   └── TooManyAttempts  TooManyRequests  TooManyBodies  TooSlow
     └── Unavailable              our side; a retry is safe
-        ├── Busy  DatabaseUnavailable  StorageUnavailable  ContentDamaged  UploadLost
+        ├── Busy  DatabaseUnavailable  StorageUnavailable  BlobRefused  ContentDamaged  UploadLost
         └── StorageFull
 
 Every class has a stable wire `code`; numbers travel as attributes named in `members`.
@@ -83,6 +83,7 @@ from blobstore.errors.refused import (
 )
 from blobstore.errors.trouble import (
     BlobMissing,
+    BlobRefused,
     Busy,
     ContentDamaged,
     DatabaseUnavailable,
@@ -110,6 +111,7 @@ __all__ = [
     "BadText",
     "BadUserName",
     "BlobMissing",
+    "BlobRefused",
     "BlobstoreError",
     "BodyTooLarge",
     "Busy",

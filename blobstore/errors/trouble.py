@@ -30,6 +30,13 @@ class StorageUnavailable(Unavailable):
     code = "storage_unavailable"
 
 
+class BlobRefused(Unavailable):
+    """The storage does not take these bytes, and takes others; an operator has to look at why."""
+
+    code = "blob_refused"
+    retry_after_seconds = 60
+
+
 class ContentDamaged(Unavailable):
     """The bytes are known not to match their digest; any upload of the content heals them."""
 

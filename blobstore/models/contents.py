@@ -27,7 +27,13 @@ class Blob(Base):
         CheckConstraint("refs >= 0", "blobs_refs"),
         CheckConstraint("published_at IS NULL OR location IS NOT NULL", "blobs_published"),
         Index("blobs_unused", "digest", postgresql_where=text("refs = 0")),
-        Index("blobs_verified", "verified_at", postgresql_where=text("published_at IS NOT NULL")),
+        Index(
+            "blobs_verified",
+            text("COALESCE(verified_at, published_at)"),
+            "digest",
+            postgresql_where=text("published_at IS NOT NULL"),
+        ),
+        Index("blobs_damaged", "digest", postgresql_where=text("damaged_at IS NOT NULL")),
     )
 
     digest: Mapped[str] = mapped_column(Ordered, primary_key=True)

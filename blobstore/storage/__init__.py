@@ -12,9 +12,11 @@ Promises, tested by their numbers:
  8. Every call is safe from many greenlets, threads and processes.
  9. A reader that started keeps all its bytes although the blob is deleted meanwhile.
 10. `probe` fails where an upload would, and leaves nothing.
+11. What keeps one blob from being published keeps no other: it is BlobRefused, not StorageUnavailable.
 
-Every call may raise StorageUnavailable; `stage`, `write`, `publish` and `probe` also StorageFull. A `publish` that
-raised has promised nothing: what was there before is still there, or all of the new bytes are, perhaps not durably.
+Every call may raise StorageUnavailable, and Busy for what this process lacks; `stage`, `write`, `publish` and `probe`
+also StorageFull; `write` and `publish` BlobRefused. A `publish` that raised has promised nothing: what was there before
+is still there, or all of the new bytes are, perhaps not durably.
 The calls block: a worker makes them through `offload`.
 """
 
@@ -33,7 +35,7 @@ class Staged(Protocol):
     """Bytes on their way in. A context manager; leaving it discards what was not published."""
 
     def write(self, chunk: bytes | bytearray | memoryview) -> None:
-        """Append all of `chunk`. Raises StorageFull, StorageUnavailable; the staged bytes are discarded then.
+        """Append all of `chunk`. Raises StorageFull, StorageUnavailable, BlobRefused, Busy; nothing is staged then.
 
         One call at a time: `write` and `publish` raise ValueError beside another, and when nothing is staged any more.
         """
@@ -41,8 +43,8 @@ class Staged(Protocol):
     def publish(self, digest: Digest) -> str:
         """Make the staged bytes the blob `digest`, durably and atomically; return its location. At most once.
 
-        The caller vouches that the bytes hash to `digest`. Raises StorageFull, StorageUnavailable; the staged
-        bytes are then of no further use (a failed fsync must never be repeated).
+        The caller vouches that the bytes hash to `digest`. Raises StorageFull, StorageUnavailable, BlobRefused, Busy;
+        the staged bytes are then of no further use (a failed fsync must never be repeated).
         """
 
     def discard(self) -> None:
@@ -70,6 +72,12 @@ class Storage(Protocol):
         Every location that this storage did not make is a ValueError, here and below.
         """
 
+    def scan(self, location: str) -> BinaryIO:
+        """A reader of all bytes as the medium has them, for who reads them once: no cache answers, or keeps them.
+
+        Raises BlobMissing.
+        """
+
     def size(self, location: str) -> int | None:
         """The number of bytes at `location`, None when nothing is there."""
 
@@ -84,6 +92,9 @@ class Storage(Protocol):
 
     def locations(self) -> Iterator[tuple[str, Digest, int, datetime]]:
         """Every published (location, digest, size in bytes, time of publication), in no order, while others go on."""
+
+    def obstacles(self) -> Iterator[str]:
+        """What stands in the place of a blob and is none, as people find it."""
 
     def free_bytes(self) -> int | None:
         """Space left for uploads, None when it has no bound that can be asked."""

@@ -27,6 +27,17 @@ from uuid import uuid4
 
 from blobstore.digest import Digest
 from blobstore.errors import BlobMissing
+from blobstore.storage.places import (
+    READ,
+    Scanned,
+    discard_unlocked,
+    files,
+    make_folder,
+    others,
+    sync_folder,
+    unlink,
+    utc,
+)
 from blobstore.storage.staging import DiskStaged, open_folder, probe, trouble
 
 SHARDS = tuple(f"{number:02x}" for number in range(256))
@@ -36,9 +47,6 @@ _LOCATION = re.compile(r"disk:(([0-9a-f]{2})/\2[0-9a-f]{62})")
 _BLOB = re.compile(r"[0-9a-f]{64}")
 _LEFTOVER = re.compile(r"\.?[0-9a-f]{32}")
 """A staging file, or with a dot the temporary name of a publish: uuid4, never a digest."""
-
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-"""O_NONBLOCK, so that a FIFO at a blob's place does not hang the reader; files do not know it."""
 
 
 class Disk:
@@ -53,17 +61,17 @@ class Disk:
     def prepare(self) -> None:
         """Make the folders and locks, durably; what is there already stays as it is. Raises StorageUnavailable."""
         self._half_prepared = True
-        with trouble():
+        with trouble("prepare", self._root):
             for folder in reversed((self.root, *self.root.parents)):
-                if _make_folder(folder, 0o750):
-                    _sync_folder(folder.parent)
+                if make_folder(folder, 0o750):
+                    sync_folder(folder.parent)
             for name in ("tmp", "locks"):
-                _make_folder(self.root / name, 0o700)
+                make_folder(self.root / name, 0o700)
             for shard in SHARDS:
-                _make_folder(self.root / shard, 0o750, followed=False)
+                make_folder(self.root / shard, 0o750, followed=False)
                 os.close(os.open(self._lock(shard), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
             self._identify()
-            _sync_folder(self.root)
+            sync_folder(self.root)
         self._half_prepared = False
 
     @cached_property
@@ -81,7 +89,7 @@ class Disk:
 
     def stage(self) -> DiskStaged:
         """Begin bytes on their way in. Raises StorageFull, StorageUnavailable."""
-        with trouble():
+        with trouble("stage in", self._root):
             if self.nameless:
                 # In any shard: filesystems allocate by folder, and one for all is one queue for all.
                 flags, path, name = os.O_TMPFILE, f"{self._root}/{uuid4().hex[:2]}", None
@@ -93,16 +101,22 @@ class Disk:
     def open(self, location: str, start: int = 0, size_bytes: int | None = None) -> BinaryIO:
         """An unbuffered reader at byte `start`. Raises BlobMissing where no such file is, StorageUnavailable."""
         path = self._path(location)
-        with trouble():
-            reader = self._open_regular(path, size_bytes)
+        with trouble("open", path):
+            reader = FileIO(self._open_regular(path, size_bytes))
             if start:
                 reader.seek(start)
             return reader
 
+    def scan(self, location: str) -> BinaryIO:
+        """A reader of all bytes as the disk has them. Raises BlobMissing where no such file is, StorageUnavailable."""
+        path = self._path(location)
+        with trouble("open", path):
+            return Scanned(self._open_regular(path, None))
+
     def size(self, location: str) -> int | None:
         """The number of bytes at `location`, None when no regular file is there. Raises StorageUnavailable."""
         path = self._path(location)
-        with trouble():
+        with trouble("look at", path):
             try:
                 found = os.lstat(path)
             except FileNotFoundError:
@@ -113,7 +127,7 @@ class Disk:
     def delete(self, location: str) -> None:
         """Remove the bytes; absent is success. Not durable by itself: after a power cut they may be there again."""
         path = self._path(location)
-        with trouble():
+        with trouble("delete", path):
             try:
                 os.unlink(path)  # noqa: PTH108 -- a checked text, not worth a Path
             except FileNotFoundError:
@@ -123,22 +137,30 @@ class Disk:
     def exclusive(self, digest: Digest) -> Iterator[None]:
         """Keep every publish of this digest's shard out, in every process. A kill frees it."""
         with ExitStack() as stack:
-            with trouble():
+            with trouble("lock", self._lock(digest.hex[:2])):
                 stack.enter_context(self.locked(digest.hex[:2], fcntl.LOCK_EX))
             yield
 
     def locations(self) -> Iterator[tuple[str, Digest, int, datetime]]:
         """Every published (location, digest, size in bytes, time of publication); foreign files are passed over."""
-        with trouble():
+        with trouble("list", self._root):
             for shard in SHARDS:
-                for name, found in _files(f"{self._root}/{shard}", _BLOB):
+                for name, found in files(f"{self._root}/{shard}", _BLOB):
                     if name.startswith(shard):
-                        yield f"disk:{shard}/{name}", Digest(name), found.st_size, _utc(found)
+                        yield f"disk:{shard}/{name}", Digest(name), found.st_size, utc(found)
+
+    def obstacles(self) -> Iterator[str]:
+        """The path of everything that is no regular file and stands in a blob's place. Raises StorageUnavailable."""
+        with trouble("list", self._root):
+            for shard in SHARDS:
+                for path in others(f"{self._root}/{shard}", _BLOB):
+                    if path[-64:].startswith(shard):
+                        yield path
 
     def free_bytes(self) -> int:
         """Space left for users who are not root. Raises StorageUnavailable."""
         self._make_up()
-        with trouble():
+        with trouble("look at", self._root):
             found = os.statvfs(self._root)
         return found.f_bavail * found.f_frsize
 
@@ -147,27 +169,27 @@ class Disk:
 
         Raises StorageFull, StorageUnavailable.
         """
-        with trouble():
-            _make_folder(self.root / "tmp", 0o700)
+        with trouble("probe", self._tmp):
+            make_folder(self.root / "tmp", 0o700)
             probe(self._tmp)
 
     def identity(self) -> str:
         """What the folder was called when it was made. Raises StorageUnavailable."""
         self._make_up()
-        with trouble():
-            with FileIO(os.open(f"{self._root}/{IDENTITY}", _READ)) as file:
+        with trouble("read", f"{self._root}/{IDENTITY}"):
+            with FileIO(os.open(f"{self._root}/{IDENTITY}", READ)) as file:
                 return file.readall().decode("ascii", "replace").strip()
 
     def discard_abandoned(self, older_than: timedelta) -> int:
         """Remove staged bytes and temporary names whose writer died, last written longer ago; return how many."""
         before = datetime.now(UTC) - older_than
-        with trouble():
-            count = sum(_discard_unlocked(path) for path in self._leftovers("tmp", before))
+        with trouble("tidy", self._root):
+            count = sum(discard_unlocked(path) for path in self._leftovers("tmp", before))
             for shard in SHARDS:
                 if abandoned := self._leftovers(shard, before):
                     # Nobody is between his link and his rename while we hold this lock: what is left now stays.
                     with self.locked(shard, fcntl.LOCK_EX):
-                        count += sum(_unlink(path) for path in abandoned)
+                        count += sum(unlink(path) for path in abandoned)
         return count
 
     @contextmanager
@@ -222,9 +244,9 @@ class Disk:
             raise ValueError("not a location on this disk")
         return f"{self._root}/{match[1]}"
 
-    def _open_regular(self, path: str, size_bytes: int | None) -> FileIO:
+    def _open_regular(self, path: str, size_bytes: int | None) -> int:
         try:
-            fd = os.open(path, _READ)
+            fd = os.open(path, READ)
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ELOOP, errno.ENXIO):
                 raise
@@ -232,7 +254,7 @@ class Disk:
             raise BlobMissing("nothing is there") from error
         found = os.fstat(fd)
         if stat.S_ISREG(found.st_mode) and size_bytes in (None, found.st_size):
-            return FileIO(fd)
+            return fd
         os.close(fd)
         raise BlobMissing("no regular file of that size is there")
 
@@ -241,58 +263,4 @@ class Disk:
 
     def _leftovers(self, folder: str, before: datetime) -> list[str]:
         path = f"{self._root}/{folder}"
-        return [f"{path}/{name}" for name, found in _files(path, _LEFTOVER) if _utc(found) <= before]
-
-
-def _make_folder(path: Path, mode: int, *, followed: bool = True) -> bool:
-    """Make one folder unless it is there. Raises NotADirectoryError for anything else at its place."""
-    try:
-        path.mkdir()
-    except FileExistsError:
-        if not stat.S_ISDIR(path.stat(follow_symlinks=followed).st_mode):
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
-        return False
-    path.chmod(mode)
-    return True
-
-
-def _sync_folder(path: Path) -> None:
-    with open_folder(str(path)) as fd:
-        os.fsync(fd)
-
-
-def _files(folder: str, names: re.Pattern[str]) -> Iterator[tuple[str, os.stat_result]]:
-    """The regular files of a folder whose whole name matches; one that vanishes meanwhile is passed over."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if names.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
-                with suppress(FileNotFoundError):
-                    yield entry.name, entry.stat(follow_symlinks=False)
-
-
-def _utc(found: os.stat_result) -> datetime:
-    return datetime.fromtimestamp(found.st_mtime, UTC)
-
-
-def _discard_unlocked(path: str) -> bool:
-    """Remove a staging file unless its writer, who holds its flock, is alive."""
-    try:
-        fd = os.open(path, _READ)
-    except FileNotFoundError:
-        return False
-    try:
-        # Shared, not exclusive: over NFS the latter needs a descriptor for writing, and the file may be read-only.
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return _unlink(path)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(fd)
-
-
-def _unlink(path: str) -> bool:
-    try:
-        os.unlink(path)  # noqa: PTH108 -- a listed text, not worth a Path
-    except FileNotFoundError:
-        return False
-    return True
+        return [f"{path}/{name}" for name, found in files(path, _LEFTOVER) if utc(found) <= before]

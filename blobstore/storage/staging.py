@@ -9,23 +9,31 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 from uuid import uuid4
 
 from blobstore.digest import Digest
-from blobstore.errors import StorageFull, StorageUnavailable
+from blobstore.errors import BlobRefused, Busy, StorageFull, StorageUnavailable, Unavailable
 from blobstore.failpoints import failpoint
+from blobstore.shortage import lack
 
 PROBE_BYTES = 64 << 10
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_IN_THE_WAY = (errno.EISDIR, errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY, errno.EPERM, errno.EACCES)
+"""Of a rename in a folder that has just taken a new name: a folder, a mount, an immutable file is at the other one."""
+_log = logging.getLogger(__name__)
 
 
 class Place(Protocol):
     """What a staged file must know of the disk that it is published on."""
+
+    root: Path
 
     def shard_folder(self, digest: Digest) -> str:
         """The path of the folder that holds this digest's blob."""
@@ -55,7 +63,7 @@ class DiskStaged:
         """Append all of `chunk`. Raises StorageFull, StorageUnavailable, after which nothing is staged any more."""
         fd = self._take()
         try:
-            with trouble():
+            with trouble("write to", self._path or f"a nameless file in {self._place.root}"):
                 self._write_all(fd, memoryview(chunk).cast("B"))
         except BaseException:
             self._drop(fd)
@@ -68,7 +76,7 @@ class DiskStaged:
         """Make the staged bytes the blob `digest`, durably and atomically; return its location."""
         fd = self._take()
         try:
-            with trouble():
+            with trouble("publish", f"{self._place.shard_folder(digest)}/{digest}"):
                 self._settle(fd)
                 self._put(fd, digest)
         finally:
@@ -129,16 +137,17 @@ class DiskStaged:
     def _put(self, fd: int, digest: Digest) -> None:
         with open_folder(self._place.shard_folder(digest)) as folder:
             with self._place.locked(digest.hex[:2], fcntl.LOCK_SH):
-                self._replace(fd, folder, digest.hex)
+                self._replace(fd, folder, digest)
             self._sync_folder(folder)
             failpoint("after_dirsync")
 
-    def _replace(self, fd: int, folder: int, final: str) -> None:
+    def _replace(self, fd: int, folder: int, digest: Digest) -> None:
         temporary = f".{uuid4().hex}"
         try:
             self._name(fd, folder, temporary)
             failpoint("after_link")
-            os.rename(temporary, final, src_dir_fd=folder, dst_dir_fd=folder)
+            with trouble("replace", f"{self._place.shard_folder(digest)}/{digest}", of_one_blob=_IN_THE_WAY):
+                os.rename(temporary, digest.hex, src_dir_fd=folder, dst_dir_fd=folder)
         finally:
             # Left by an error, and by a rename between two links of one file, which succeeds and does nothing.
             with suppress(OSError):
@@ -186,12 +195,26 @@ def probe(folder: str) -> None:
 
 
 @contextmanager
-def trouble() -> Iterator[None]:
-    """Turn every OSError into StorageFull or StorageUnavailable. Their detail names no path."""
+def trouble(operation: str, path: str, *, of_one_blob: Collection[int] = ()) -> Iterator[None]:
+    """Turn every OSError into a kind of Unavailable, whose detail names no path; the log has all that it was about.
+
+    Raises StorageFull; BlobRefused for the numbers `of_one_blob`, and for a file that is too large for the disk; Busy
+    for what this process lacks; StorageUnavailable for all else.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
-            raise StorageFull("no space is left on the server's disk") from error
-        name = errno.errorcode.get(error.errno or 0, "error")
-        raise StorageUnavailable(f"the server's disk refused ({name})") from error
+        _log.error("cannot %s %s: %s", operation, path, error)
+        raise _kind(error, of_one_blob) from error
+
+
+def _kind(error: OSError, of_one_blob: Collection[int]) -> Unavailable:
+    if error.errno in _FULL:
+        return StorageFull("no space is left on the server's disk")
+    if error.errno in of_one_blob:
+        return BlobRefused("what stands in the place of these bytes cannot be replaced; an operator has to look at it")
+    if error.errno == errno.EFBIG:
+        return BlobRefused("the server's disk takes no file of this size")
+    if lacking := lack(error):
+        return Busy(lacking)
+    return StorageUnavailable(f"the server's disk refused ({errno.errorcode.get(error.errno or 0, 'error')})")

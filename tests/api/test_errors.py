@@ -32,7 +32,7 @@ WIRE = {
     "limit_exceeded": 413, "file_too_large": 413, "quota_exceeded": 413, "body_too_large": 413,
     "form_too_large": 413, "too_many_attempts": 429, "too_many_requests": 429, "too_many_bodies": 429,
     "too_slow": 408, "unavailable": 503, "busy": 503, "database_unavailable": 503, "storage_unavailable": 503,
-    "content_damaged": 503, "upload_lost": 503, "storage_full": 507,
+    "blob_refused": 503, "content_damaged": 503, "upload_lost": 503, "storage_full": 507,
 }  # fmt: skip
 """What clients depend on: each code and its status."""
 

@@ -266,3 +266,21 @@ def test_the_mode_of_a_download_is_one_of_two(client: FlaskClient) -> None:
     problem(client.get(path + "?mode=url&download=perhaps"), 400, "bad_option")
     for mode in ("", "URL", "link", "json"):
         problem(client.get(f"{path}?mode={mode}"), 400, "bad_option")
+
+
+def test_an_owner_sees_that_a_file_is_damaged(client: FlaskClient, anybody: FlaskClient, store: Store) -> None:
+    """He would learn it when he needs the file, and not that sending it again is all that it takes."""
+    made = client.put("/upload/x", data=b"precious").get_json()
+    assert made["damaged"] is False
+    digest, address = made["sha256"], f"/api/v1/files/{made['id']}"
+    (store.settings.store / digest[:2] / digest).unlink()
+    for path in (f"/{digest}", f"/{digest}", f"{address}/download", f"/{digest}.sha256"):
+        told = problem(client.get(path), 503, "content_damaged")
+        assert "upload the content again to heal it" in told["detail"]
+    assert client.get(address).get_json()["damaged"] is True
+    (listed,) = client.get("/api/v1/files").get_json()["items"]
+    assert listed["damaged"] is True
+    assert "damaged" not in anybody.get(address).get_json()
+    healed = client.put("/upload/x", data=b"precious").get_json()
+    assert (healed["id"], healed["damaged"]) == (made["id"], False)
+    assert client.get(f"/{digest}").data == b"precious"

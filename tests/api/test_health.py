@@ -169,7 +169,7 @@ def test_numbers_are_for_operators(given: dict[str, str], app: Flask, anybody: F
     assert (last["job"], last["findings"], last["problem"]) == ("verify", 1, None)
     assert last["ended_at"].endswith("Z")
     assert told.pop("free_bytes") > 0
-    assert told == {"status": "ready", "problems": [], "degraded": False, "floor_bytes": 256 << 20}
+    assert told == {"status": "ready", "problems": [], "degraded": False, "damaged": 0, "floor_bytes": 256 << 20}
 
 
 def test_without_a_database_operators_are_told_the_rest(data: Path) -> None:
@@ -177,5 +177,5 @@ def test_without_a_database_operators_are_told_the_rest(data: Path) -> None:
     client = application("postgresql://x:y@127.0.0.1:1/x", data, BLOBSTORE_METRICS_TOKEN=TOKEN)
     ready = client.get("/health/ready", headers={"Authorization": f"Bearer {TOKEN}"})
     told = ready.get_json()
-    assert (ready.status_code, told["upkeep"], told["degraded"]) == (503, None, False)
+    assert (ready.status_code, told["upkeep"], told["damaged"], told["degraded"]) == (503, None, None, False)
     assert told["free_bytes"] > 0

@@ -94,4 +94,17 @@ def test_they_need_no_database(data: Path) -> None:
     found = numbers(create_app(load(given, None)).test_client())
     assert found["blobstore_ready"] == found["blobstore_takes_uploads"] == 0
     assert found["blobstore_free_bytes"] > 0
-    assert not [name for name in found if "upkeep" in name]
+    assert not [name for name in found if "upkeep" in name or "damaged" in name]
+
+
+@pytest.mark.unaudited
+def test_damage_that_stands_is_seen(anybody: FlaskClient, client: FlaskClient, store: Store) -> None:
+    """Nobody would be woken for a file that its owner does not get, or woken for ever for one that was healed."""
+    assert numbers(anybody)["blobstore_damaged_blobs"] == 0
+    digest = client.put("/upload/x", data=b"x").get_json()["sha256"]
+    (store.settings.store / digest[:2] / digest).unlink()
+    problem(anybody.get(f"/{digest}"), 503, "content_damaged")
+    assert numbers(anybody)["blobstore_damaged_blobs"] == 1
+    assert anybody.get("/health/ready", headers=CARRIED).get_json()["damaged"] == 1
+    assert client.put("/upload/x", data=b"x").status_code == 200
+    assert numbers(anybody)["blobstore_damaged_blobs"] == 0

@@ -19,7 +19,7 @@ CHUNKED: dict[str, Any] = {
 }
 FILE_FIELDS = [
     "id", "sha256", "name", "folder", "size", "content_type", "visibility", "tags", "created_at", "expires_at",
-    "downloads", "last_downloaded_at", "url", "short_url", "quota",
+    "downloads", "last_downloaded_at", "damaged", "url", "short_url", "quota",
 ]  # fmt: skip
 
 

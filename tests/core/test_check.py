@@ -60,8 +60,15 @@ MORE = {
 }
 """What else a planted row changes, so that one rule alone is broken."""
 
+
+def _obstruct(store: Store) -> None:
+    digest = digest_of(b"never uploaded").hex
+    (store.settings.store / digest[:2] / digest).mkdir()
+
+
 ON_DISK: dict[str, Callable[[Store], object]] = {
     "bytes without a row": lambda store: put(store.storage, sample(10, "rowless")),
+    "no file in the place of a blob": _obstruct,
     "a published blob without bytes": lambda store: _path(store, ONE).unlink(),
     "a published blob of another size": lambda store: _path(store, ONE).write_bytes(ONE[:-1]),
     "a published blob with other bytes": lambda store: _path(store, ONE).write_bytes(ONE[::-1]),

@@ -9,9 +9,9 @@ import pytest
 from blobstore.core import degraded, receive, upload
 from blobstore.core.gate import Caller
 from blobstore.core.store import Store
-from blobstore.errors import IncompleteBody, StorageFull, StorageUnavailable
-from tests.core.acts import drop, fetch, person, send, tidy
-from tests.storage.contract import sample
+from blobstore.errors import BlobRefused, Busy, IncompleteBody, StorageFull, StorageUnavailable
+from tests.core.acts import drop, fetch, numbers, person, rules, send, tidy
+from tests.storage.contract import digest_of, sample
 from tests.storage.faults import Faults, fails
 
 ONE, OTHER = sample(1000, "one"), sample(2000, "other")
@@ -153,3 +153,24 @@ def test_the_disk_that_comes_back_is_looked_at(shaky: Store, store: Store, fault
         send(shaky, me, OTHER)
     identity.write_text(right)
     assert send(shaky, me, OTHER).created
+
+
+@pytest.mark.unaudited
+def test_what_is_one_blobs_trouble_is_not_the_stores(store: Store, me: Caller) -> None:
+    """If this failed, one folder in the wrong place would end everybody's uploads, again and again, or stay charged."""
+    digest = digest_of(ONE).hex
+    (store.settings.store / digest[:2] / digest).mkdir()
+    for _ in range(2):
+        with pytest.raises(BlobRefused):
+            send(store, me, ONE)
+        assert store.condition.trouble is None
+    assert numbers(store, me) == (0, 0, 0, 0)
+    assert send(store, me, OTHER).created
+    assert rules(store) == ["no file in the place of a blob"]
+
+
+def test_a_process_without_descriptors_is_not_the_stores_trouble(shaky: Store, faults: Faults, me: Caller) -> None:
+    """If this failed, a burst of clients would end the uploads of all others for a second and more."""
+    break_once(shaky, faults, me, "publish", Busy("this process has no file descriptor left"))
+    assert shaky.condition.trouble is None
+    assert send(shaky, me, ONE).created

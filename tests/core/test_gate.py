@@ -20,7 +20,7 @@ NOW = datetime(2030, 1, 1, tzinfo=UTC)
 LATER, EARLIER = NOW + timedelta(days=1), NOW - timedelta(days=1)
 OWNER = Caller(1, "me", "user", ALL_SCOPES, None, 0, by_password=False, folder="/a")
 ADDER = replace(OWNER, scopes=frozenset({Scope.READ, Scope.WRITE}))
-FILE = StoredFile("id", 1, Digest("0" * 64), "x", "/a", 1, "", "private", ["t"], NOW, NOW, 0, None)
+FILE = StoredFile("id", 1, Digest("0" * 64), "x", "/a", 1, "", "private", ["t"], NOW, NOW, 0, None, damaged=False)
 ENDS = st.none() | st.datetimes(timezones=st.just(UTC))
 FOLDERS = ["/", "/a", "/a/b", "/a/b/c", "/ab", "/a b", "/A", "/b", "/b/a", "/.a", "/a%", "/a_", "/a\u0301", "/á"]
 

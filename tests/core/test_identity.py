@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from blobstore.core import download, health, identity, upkeep, upload
+from blobstore.core import download, health, identity, upkeep, upload, verify
 from blobstore.core.gate import Caller
 from blobstore.core.store import Store, open_store
 from blobstore.errors import StorageUnavailable
@@ -37,7 +37,7 @@ def test_a_store_that_is_not_mounted_is_left_alone(
         with pytest.raises(StorageUnavailable):
             work(empty, NOW)
     with pytest.raises(StorageUnavailable):
-        list(upkeep.verify(empty))
+        list(verify.verify(empty))
     (problem,) = health.Readiness(empty).problems()
     assert (problem.code, "mounted" in problem.detail) == ("storage_unavailable", True)
     empty.database.dispose()

@@ -50,9 +50,10 @@ def test_the_background_round_notes_each_job(store: Store) -> None:
     me = person(store)
     send(store, me, b"stalled")
     ask(store, "UPDATE files SET ready_at = NULL, reserved_at = now() - interval '2 hours'")
-    assert upkeep.run(store) == "reaped 1 files, adopted 0 blobs, swept 0 blobs (0 bytes)"
+    told = "reaped 1 files, adopted 0 blobs, swept 0 blobs (0 bytes), verified 0 blobs (0 bytes): 0 damaged"
+    assert upkeep.run(store) == told
     found = rounds.last(store)
-    assert {job: last.handled for job, last in found.items()} == {"reap": 1, "adopt": 0, "sweep": 0}
+    assert {job: last.handled for job, last in found.items()} == {"reap": 1, "adopt": 0, "sweep": 0, "verify": 0}
 
 
 def test_a_round_that_cannot_go_on_says_which_job_it_was(store: Store) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from blobstore.core import upkeep
+from blobstore.core import upkeep, verify
 from blobstore.core.gate import Caller
 from blobstore.core.store import Store
 from blobstore.errors import ContentDamaged, NotFound, StorageUnavailable
@@ -30,6 +30,7 @@ def me(store: Store) -> Caller:
 def in_twos(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches of two, so that five of anything are three batches."""
     monkeypatch.setattr(upkeep, "BATCH", 2)
+    monkeypatch.setattr(verify, "BATCH", 2)
 
 
 def _stall(store: Store, caller: Caller, content: bytes, age: timedelta) -> None:
@@ -75,7 +76,7 @@ def test_many_are_taken_in_batches(store: Store, me: Caller, in_twos: None) -> N
     contents = [sample(10, str(number)) for number in range(5)]
     for content in contents:
         send(store, me, content)
-    assert len(list(upkeep.published(store))) == 5
+    assert len(list(verify.published(store))) == 5
     ask(store, "UPDATE files SET expires_at = clock_timestamp()")
     assert upkeep.reap(store, AN_HOUR) == 5
     assert upkeep.sweep(store, NOW) == upkeep.Swept(blobs=5, freed_bytes=50)
@@ -163,20 +164,20 @@ def test_verify_finds_rot(store: Store, me: Caller, kind: str) -> None:
     send(store, me, ONE, name="x")
     send(store, me, OTHER)
     _rot(store, ONE, ROT[kind])
-    found = list(upkeep.verify(store))
+    found = list(verify.verify(store))
     assert [damage.digest for damage in found] == [digest_of(ONE)]
     with pytest.raises(ContentDamaged):
         fetch(store, me, ONE)
     assert fetch(store, me, OTHER) == OTHER
     assert rules(store) == ["the bytes are known to be damaged"]
-    assert list(upkeep.verify(store)) == []
+    assert list(verify.verify(store)) == []
     assert not send(store, me, ONE, name="x").created
     assert fetch(store, me, ONE) == ONE
-    assert list(upkeep.verify(store)) == []
+    assert list(verify.verify(store)) == []
 
 
 @pytest.mark.parametrize("replaced", [False, True])
-@pytest.mark.parametrize("look", [lambda store, me: list(upkeep.verify(store)), lambda *who: fetch(*who, ONE)])
+@pytest.mark.parametrize("look", [lambda store, me: list(verify.verify(store)), lambda *who: fetch(*who, ONE)])
 def test_nothing_is_judged_while_the_disk_is_away(store: Store, me: Caller, look: Any, replaced: bool) -> None:
     """If this failed, a disk that goes away under a running service would make its blobs damaged ones, for good."""
     send(store, me, ONE)
@@ -196,7 +197,7 @@ def test_nothing_is_judged_while_the_disk_is_away(store: Store, me: Caller, look
 def test_verify_notes_what_is_whole(store: Store, me: Caller) -> None:
     """If this failed, nobody could see when the bytes were read last."""
     send(store, me, ONE)
-    assert list(upkeep.verify(store)) == []
+    assert list(verify.verify(store)) == []
     assert ask(store, "SELECT verified_at IS NOT NULL, damaged_at FROM blobs") == [(True, None)]
 
 
@@ -216,7 +217,7 @@ def test_damaged_bytes_that_nobody_has_are_swept(store: Store, me: Caller) -> No
     """If this failed, rotten bytes would stay on the disk after their last owner."""
     send(store, me, ONE)
     _rot(store, ONE, b"rot")
-    list(upkeep.verify(store))
+    list(verify.verify(store))
     drop(store, me, ONE)
     assert upkeep.sweep(store, NOW).blobs == 1
     nothing_is_left(store)
@@ -228,5 +229,6 @@ def test_a_round_in_the_background(store: Store, me: Caller) -> None:
     send(store, me, OTHER)
     drop(store, me, OTHER)
     ask(store, "UPDATE blobs SET unreferenced_at = clock_timestamp() - interval '25 hours' WHERE refs = 0")
-    assert upkeep.run(store) == "reaped 1 files, adopted 0 blobs, swept 1 blobs (2000 bytes)"
+    told = "reaped 1 files, adopted 0 blobs, swept 1 blobs (2000 bytes), verified 0 blobs (0 bytes): 0 damaged"
+    assert upkeep.run(store) == told
     assert bytes_on_disk(store) == [digest_of(ONE).hex]

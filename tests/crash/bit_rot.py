@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
 
-from blobstore.core import upkeep, upload
+from blobstore.core import upload, verify
 from blobstore.core.files import Changes
-from blobstore.core.upkeep import Progress
+from blobstore.core.progress import Progress, silent
+from blobstore.core.store import Store
 from tests.crash.judging import Harm
 from tests.crash.peer import caller
 from tests.crash.places import Place, postgresql, serving
@@ -120,7 +121,7 @@ class Rot:
 
     def verify(self) -> Harm:
         """Whether it finds these and no others."""
-        found = {damage.digest.hex for damage in upkeep.verify(self.place.store)}
+        found = {damage.digest.hex for damage in verify.verify(self.place.store)}
         harm = Harm(lost={f"{digest}, {self.rotten[digest]}: not found" for digest in set(self.rotten) - found})
         harm.leaked |= {f"{digest}: found, and whole" for digest in found - set(self.rotten)}
         return harm
@@ -165,15 +166,15 @@ def run(folder: Path, cases: int) -> Iterator[Outcome]:
 def _sizes_alone() -> Iterator[None]:
     """A verify that believes a blob to be whole that has its size."""
 
-    def believed(store: upkeep.Store, location: str, _progress: Progress = upkeep.silent) -> str:
+    def believed(store: Store, location: str, _progress: Progress = silent) -> str:
         whole = store.storage.size(location) == SIZE_BYTES
         return location[-64:] if whole else "another size"
 
-    hashing, upkeep.hash_blob = upkeep.hash_blob, believed
+    hashing, verify.hash_blob = verify.hash_blob, believed
     try:
         yield
     finally:
-        upkeep.hash_blob = hashing
+        verify.hash_blob = hashing
 
 
 SCENARIO = Scenario(run, full=50, quick=12)

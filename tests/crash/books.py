@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from blobstore.core.gate import Caller
 from blobstore.core.store import Store
-from blobstore.core.upkeep import hash_blob, sweep
+from blobstore.core.upkeep import sweep
+from blobstore.core.verify import hash_blob
 from blobstore.errors import ContentDamaged, NotFound
 from tests.core.acts import ask, bytes_on_disk, drop, fetch
 from tests.crash.churn import ANSWERED, BEGUN, CONTENTS, NOW, Said, content

@@ -37,7 +37,8 @@ ALWAYS = {
 }
 CALLS = "openat,close,fsync,fdatasync,linkat,renameat"
 MOST_BYTES = 1 << 20
-"""What a write may reach, where writes fail: strace cannot tell those to the store from those to the log."""
+"""What a write may reach, where writes fail: strace cannot tell those to the store from those to the log. The error
+is EFBIG then, which is no broken disk to the service."""
 BUG = "a failed fsync tried again"
 
 
@@ -63,7 +64,7 @@ class Trouble:
         used = place.used_bytes()
         with self._failing(inject):
             for form, content in contents.items():
-                refused(place.upload(content, form))
+                refused(place.upload(content, form), "storage_unavailable" if inject else "blob_refused")
                 assert place.ask("GET", f"/{digest_of(content)}").status == 404
             harm = place.look()
             if place.used_bytes() != used:
@@ -101,9 +102,9 @@ class Trouble:
         return Harm(lost=set(synced_again(self._log)))
 
 
-def refused(reply: Reply) -> None:
+def refused(reply: Reply, code: str) -> None:
     """It is a 503 that says so."""
-    assert (reply.status, reply.code) == (503, "storage_unavailable"), reply
+    assert (reply.status, reply.code) == (503, code), reply
     assert int(reply.headers["retry-after"]) > 0
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from blobstore.core import upkeep
+from blobstore.core import upkeep, verify
 from blobstore.errors import NotFound
 from tests.crash.changes import NAMED
 from tests.crash.judging import Promise, Promised
@@ -101,7 +101,7 @@ def _rotten(scene: Scene) -> Promised:
     path = scene.store.settings.store / hex_of(CONTENT)[:2] / hex_of(CONTENT)
     path.chmod(0o640)
     path.write_bytes(b"rot")
-    assert len(list(upkeep.verify(scene.store))) == 1
+    assert len(list(verify.verify(scene.store))) == 1
     promised.known.add(hex_of(CONTENT))
     return promised
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import blobstore
-from blobstore.core import upkeep
+from blobstore.core import upkeep, verify
 from blobstore.core.check import check
 from blobstore.settings import Settings
 from blobstore.storage.disk import Disk
@@ -68,7 +68,7 @@ def _rot(scene: Scene, content: str) -> None:
     path = scene.store.settings.store / hex_of(content)[:2] / hex_of(content)
     path.chmod(0o640)
     path.write_bytes(b"rot")
-    assert len(list(upkeep.verify(scene.store))) == 1
+    assert len(list(verify.verify(scene.store))) == 1
 
 
 @pytest.mark.parametrize(("kind", "point"), [(kind, point) for kind, points in UPLOADS.items() for point in points])

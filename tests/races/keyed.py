@@ -29,6 +29,9 @@ class Keyed:
             raise BlobMissing("nothing is there")
         return BytesIO(self.blobs[location][1][start:])
 
+    def scan(self, location: str) -> BinaryIO:
+        return self.open(location)
+
     def size(self, location: str) -> int | None:
         return len(self.blobs[location][1]) if location in self.blobs else None
 
@@ -41,6 +44,9 @@ class Keyed:
     def locations(self) -> Iterator[tuple[str, Digest, int, datetime]]:
         for location, (digest, content, published_at) in list(self.blobs.items()):
             yield location, digest, len(content), published_at
+
+    def obstacles(self) -> Iterator[str]:
+        yield from ()
 
     def free_bytes(self) -> int | None:
         return None

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from blobstore.core import admin, delete, files, removal, upkeep, upload
+from blobstore.core import admin, delete, files, removal, upkeep, upload, verify
 from blobstore.core.files import Filters
 from blobstore.core.gate import Caller
 from blobstore.core.store import Store
@@ -248,7 +248,7 @@ class Machine(RuleBasedStateMachine):
             "adopt": (self.model.adopt, lambda: upkeep.adopt(self.store, NOW)),
             "verify": (
                 self.model.verify,
-                lambda: {NUMBERS[damage.digest.hex] for damage in upkeep.verify(self.store)},
+                lambda: {NUMBERS[damage.digest.hex] for damage in verify.verify(self.store)},
             ),
         }
         self.agree(*pairs[what])

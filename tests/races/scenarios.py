@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from blobstore.core import upkeep, upload
+from blobstore.core import upkeep, upload, verify
 from blobstore.core.delete import Which, remove
 from blobstore.core.files import Changes
 from blobstore.core.gate import Caller
@@ -205,7 +205,7 @@ def a_damaged_blob(world: World) -> None:
     me = world.caller()
     world.god.upload(me, ONE, name="x")
     world.rot(ONE)
-    if len(list(upkeep.verify(world.god.store))) != 1:
+    if len(list(verify.verify(world.god.store))) != 1:
         raise Violation("rot was not found")
     again = world.god.upload(me, ONE, name="x")
     world.serves(me, ONE)
@@ -221,9 +221,9 @@ def a_verifier_that_stands_still(world: World) -> None:
     world.rot(ONE)
     judged = world.stall()
     slow.before("UPDATE blobs SET published_at = NULL, damaged_at", judged)
-    verifying = world.start(lambda: list(upkeep.verify(slow.store)))
+    verifying = world.start(lambda: list(verify.verify(slow.store)))
     judged.reached()
-    list(upkeep.verify(world.god.store))
+    list(verify.verify(world.god.store))
     world.god.upload(me, ONE, name="x")
     judged.go_on()
     verifying.result()
@@ -238,7 +238,7 @@ def a_verifier_slower_than_a_healing(world: World) -> None:
     world.rot(ONE)
     judged = world.stall()
     slow.before("UPDATE blobs SET published_at = NULL, damaged_at", judged)
-    verifying = world.start(lambda: list(upkeep.verify(slow.store)))
+    verifying = world.start(lambda: list(verify.verify(slow.store)))
     judged.reached()
     world.god.upload(me, ONE, name="y")
     judged.go_on()

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg2
 from sqlalchemy import event
 
-from blobstore.core import delete, download, files, upkeep, upload
+from blobstore.core import delete, download, files, upkeep, upload, verify
 from blobstore.core.files import Changes
 from blobstore.errors import NotFound
 from tests.conftest import libpq
@@ -225,7 +225,7 @@ def _everything(actor: Actor, me: Any) -> None:
     actor.upload(me, ONE, name="x")
     actor.upload(me, ONE, name="x")
     upload.instant(actor.store, me, digest_of(ONE), Changes(name="y"))
-    list(upkeep.verify(actor.store))
+    list(verify.verify(actor.store))
     actor.delete(me, ONE)
     upkeep.reap(actor.store, NOW)
     upkeep.adopt(actor.store, NOW)

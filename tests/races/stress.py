@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-from blobstore.core import upkeep
+from blobstore.core import upkeep, verify
 from blobstore.core.check import Finding, check
 from blobstore.core.store import Store
 from blobstore.errors import Unavailable
@@ -82,7 +82,7 @@ class Hammer:
         try:
             upkeep.sweep(self._store, NOW)
             upkeep.adopt(self._store, NOW)
-            list(upkeep.verify(self._store))
+            list(verify.verify(self._store))
             self.rounds += 1
         except Unavailable:
             self.history.add([], "upkeep 503")

@@ -140,9 +140,9 @@ class WritesOnce(StagedMutant):
 
 
 class _KeepsOld(DiskStaged):
-    def _replace(self, fd: int, folder: int, final: str) -> None:
+    def _replace(self, fd: int, folder: int, digest: Digest) -> None:
         with suppress(FileExistsError):
-            os.link(f"/proc/self/fd/{fd}", final, dst_dir_fd=folder, follow_symlinks=True)
+            os.link(f"/proc/self/fd/{fd}", digest.hex, dst_dir_fd=folder, follow_symlinks=True)
 
 
 class KeepsOld(StagedMutant):
@@ -152,8 +152,8 @@ class KeepsOld(StagedMutant):
 
 
 class _WritesInPlace(DiskStaged):
-    def _replace(self, fd: int, folder: int, final: str) -> None:
-        place = os.open(final, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600, dir_fd=folder)
+    def _replace(self, fd: int, folder: int, digest: Digest) -> None:
+        place = os.open(digest.hex, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600, dir_fd=folder)
         os.copy_file_range(fd, place, self._written_bytes, 0)
         os.close(place)
 

@@ -26,10 +26,12 @@ VERBS = frozenset(
     {
         "stage",
         "open",
+        "scan",
         "size",
         "delete",
         "exclusive",
         "locations",
+        "obstacles",
         "free_bytes",
         "probe",
         "identity",
@@ -96,6 +98,9 @@ class Faults:
 
         return self.around("open", opened)
 
+    def scan(self, location: str) -> BinaryIO:
+        return self.around("scan", lambda: cast(BinaryIO, FaultyReader(self, self.inner.scan(location))))
+
     def size(self, location: str) -> int | None:
         return self.around("size", lambda: self.inner.size(location))
 
@@ -110,6 +115,9 @@ class Faults:
 
     def locations(self) -> Iterator[tuple[str, Digest, int, datetime]]:
         return self.around("locations", self.inner.locations)
+
+    def obstacles(self) -> Iterator[str]:
+        return self.around("obstacles", self.inner.obstacles)
 
     def free_bytes(self) -> int | None:
         return self.around("free_bytes", self.inner.free_bytes)

@@ -29,6 +29,9 @@ class Memory:
             raise BlobMissing("nothing is there")
         return BytesIO(found[start:])
 
+    def scan(self, location: str) -> BinaryIO:
+        return self.open(location)
+
     def size(self, location: str) -> int | None:
         found = self._find(location)
         return None if found is None else len(found)
@@ -45,6 +48,9 @@ class Memory:
     def locations(self) -> Iterator[tuple[str, Digest, int, datetime]]:
         for location, (content, published_at) in list(self.blobs.items()):
             yield location, _digest(location), len(content), published_at
+
+    def obstacles(self) -> Iterator[str]:
+        yield from ()
 
     def free_bytes(self) -> int | None:
         return None

@@ -132,7 +132,7 @@ class DiskInProcesses:
         """If this failed, a write that took a part would lose the rest of its piece."""
         assert run(type(storage).__name__, storage.root, "limited", SIZE, SIZE) == LOCATION
         storage.delete(LOCATION)
-        assert run(type(storage).__name__, storage.root, "limited", SIZE, SIZE - 1) == "StorageUnavailable"
+        assert run(type(storage).__name__, storage.root, "limited", SIZE, SIZE - 1) == "BlobRefused"
         assert oracle.bytes_of(DIGEST) is None
         assert oracle.strays() == []
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
+import resource
+import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from blobstore.errors import StorageFull
+from blobstore.errors import BlobMissing, BlobRefused, Busy, StorageFull, StorageUnavailable
 from blobstore.storage.disk import Disk
-from tests.storage.contract import A_MINUTE, digest_of, put, read, sample
+from tests.storage.contract import A_MINUTE, digest_of, put, read, rest, sample
 from tests.storage.disks import ClosesWhatIsUsed, NamedDisk
 from tests.storage.oracle import DiskOracle
 from tests.storage.tracing import REPOSITORY
@@ -163,3 +168,97 @@ def test_a_disk_without_inodes_is_full(tiny: Disk) -> None:
         assert read(tiny, location)
         tiny.delete(location)
     put(tiny, b"again")
+
+
+@contextmanager
+def limited(what: int, limit: int) -> Iterator[None]:
+    """This process with so much of a resource."""
+    soft, hard = resource.getrlimit(what)
+    resource.setrlimit(what, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(what, (soft, hard))
+
+
+@pytest.mark.parametrize("kind", ["a folder", "a full folder"])
+@pytest.mark.parametrize("named", [False, True])
+def test_11_a_folder_in_the_place_of_a_blob(disk: Disk, oracle: DiskOracle, kind: str, named: bool) -> None:
+    """If this failed, one folder in the wrong place would be taken for a broken disk, and end everybody's uploads."""
+    storage = NamedDisk(disk.root) if named else disk
+    place = oracle.place(digest_of(b"blob"))
+    place.mkdir()
+    if kind == "a full folder":
+        (place / "somebody's").write_bytes(b"file")
+    with pytest.raises(BlobRefused) as caught:
+        put(storage, b"blob")
+    assert str(disk.root) not in caught.value.detail
+    assert oracle.strays() == []
+    assert list(disk.obstacles()) == [str(place)]
+    assert read(disk, put(storage, b"another")) == b"another"
+    shutil.rmtree(place)
+    assert read(disk, put(storage, b"blob")) == b"blob"
+
+
+def test_11_a_file_too_large_for_the_disk(disk: Disk, oracle: DiskOracle) -> None:
+    """If this failed, one upload beyond the largest file of the filesystem would end everybody's."""
+    with limited(resource.RLIMIT_FSIZE, 1 << 20), pytest.raises(BlobRefused, match="no file of this size"):
+        put(disk, sample(2 << 20))
+    assert oracle.strays() == []
+    assert read(disk, put(disk, b"small")) == b"small"
+
+
+def test_a_process_without_descriptors_is_no_broken_disk(disk: Disk) -> None:
+    """If this failed, a burst of clients would end everybody's uploads, and the disk would be looked at for nothing."""
+    location = put(disk, b"blob")
+    with limited(resource.RLIMIT_NOFILE, 3):
+        for call in (disk.stage, lambda: disk.open(location), lambda: disk.scan(location), disk.probe, disk.identity):
+            with pytest.raises(Busy, match="no file descriptor left"):
+                call()
+    assert read(disk, location) == b"blob"
+
+
+def test_trouble_is_logged_with_all_that_it_was_about(disk: Disk, caplog: pytest.LogCaptureFixture) -> None:
+    """If this failed, an operator would read that something is wrong somewhere, or read it twice."""
+    digest = digest_of(b"blob")
+    (disk.root / digest.hex[:2] / digest.hex).mkdir()
+    with caplog.at_level(logging.ERROR), pytest.raises(BlobRefused):
+        put(disk, b"blob")
+    (record,) = caplog.records
+    place = f"{disk.root}/{digest.hex[:2]}/{digest}"
+    assert record.levelno == logging.ERROR
+    assert record.getMessage().startswith(f"cannot replace {place}: [Errno {errno.EISDIR}]")
+    Path(place).rmdir()
+    caplog.clear()
+    lock = disk.root / "locks" / digest.hex[:2]
+    lock.unlink()
+    with caplog.at_level(logging.ERROR), pytest.raises(StorageUnavailable):
+        put(disk, b"blob")
+    lock.touch()
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"cannot publish {place}: [Errno {errno.ENOENT}]")
+
+
+def cached_pages(path: Path) -> int:
+    """How many pages of a file memory has."""
+    told = subprocess.run(["fincore", "-nbo", "PAGES", path], check=True, capture_output=True, text=True)
+    return int(told.stdout)
+
+
+def test_a_scan_leaves_memory_alone(disk: Disk, oracle: DiskOracle) -> None:
+    """If this failed, verify would read what memory has, not the disk, and throw out of memory what is asked for."""
+    content = sample(3_000_001)
+    location = put(disk, content)
+    place = oracle.place(digest_of(content))
+    assert read(disk, location) == content
+    before = cached_pages(place)
+    with disk.scan(location) as reader:
+        opened = cached_pages(place)
+        assert rest(reader) == content
+        over = cached_pages(place)
+    if b" tmpfs " in subprocess.check_output(["findmnt", "-no", "FSTYPE", "-T", place]):
+        return
+    assert (before > 700, opened, over < 40) == (True, 0, True)
+    place.unlink()
+    with pytest.raises(BlobMissing):
+        disk.scan(location)

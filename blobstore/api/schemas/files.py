@@ -59,6 +59,7 @@ def file_json(origins: Origins, file: StoredFile) -> dict[str, Any]:
         "expires_at": moment(file.expires_at),
         "downloads": file.downloads,
         "last_downloaded_at": moment(file.last_downloaded_at),
+        "damaged": file.damaged,
         "url": url(origins, file),
         "short_url": f"{origins.service}/s/{file.id}",
     }

@@ -21,6 +21,7 @@ def ready_json(problems: list[Problem], details: Details | None) -> dict[str, An
             "degraded": details.degraded,
             "free_bytes": details.free_bytes,
             "floor_bytes": details.floor_bytes,
+            "damaged": details.damaged,
             "upkeep": None if details.rounds is None else [_round_json(last) for last in details.rounds.values()],
         }
     return told
