@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import sys
+import threading
 from typing import Any, Final
 
 from flask import Flask
@@ -16,6 +17,7 @@ from blobstore.environment import load
 from blobstore.server import Worker
 from blobstore.settings import Settings, SettingsError
 
+THREAD_BYTES: Final = 1 << 20
 HEARTBEAT_SECONDS: Final = 60
 """A worker whose event loop stands still for so long is killed and replaced; a long request does not stop the loop."""
 
@@ -68,6 +70,8 @@ def post_fork(_server: Arbiter, _worker: Any) -> None:
     """
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
+    # Of the threadpool's: the system's 8 MiB each count where a process may have so many addresses.
+    threading.stack_size(THREAD_BYTES)
     from gevent import monkey
 
     monkey.patch_all()

@@ -62,6 +62,8 @@ def serve(settings: Settings, *, reload: bool = False) -> NoReturn:
             "BLOBSTORE_WORKERS": str(settings.workers),
             "DATABASE_URL": url,
             "SECRET_KEY": secret,
+            # For each thread glibc would take 64 MiB of addresses, which counts where a process may have so many.
+            "MALLOC_ARENA_MAX": os.environ.get("MALLOC_ARENA_MAX", "2"),
         }
         _make_first_admin(load())
         command = [sys.executable, "-m", "gunicorn", "-c", HOOKS, *(["--reload"] if reload else []), APPLICATION]

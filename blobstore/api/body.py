@@ -49,21 +49,27 @@ _UNREADABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class WholeBodies:
-    """What one worker holds of bodies that must be in memory as a whole: base64 in JSON."""
+    """What one worker holds of bodies that must be in memory as a whole: base64 in JSON.
 
-    def __init__(self, limit_bytes: int = 64 << 20) -> None:
+    For a moment there are three of each: the bytes, their text, and the text that is in it.
+    """
+
+    COPIES: Final = 3
+
+    def __init__(self, limit_bytes: int = 96 << 20) -> None:
         self._free_bytes = limit_bytes
 
     @contextmanager
     def holding(self, size_bytes: int) -> Iterator[None]:
         """Count a body while it is received and decoded. Raises Busy when others fill the memory for them."""
-        if size_bytes > self._free_bytes:
+        needed = self.COPIES * size_bytes
+        if needed > self._free_bytes:
             raise Busy("too many large JSON uploads at once; send the file itself, which needs no memory")
-        self._free_bytes -= size_bytes
+        self._free_bytes -= needed
         try:
             yield
         finally:
-            self._free_bytes += size_bytes
+            self._free_bytes += needed
 
 
 def json_object(environ: WSGIEnvironment, limit_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:

@@ -237,7 +237,7 @@ def test_head_tells_what_an_upload_would_be_answered(client: FlaskClient, anybod
 def test_large_json_uploads_wait_for_memory(app: Flask, client: FlaskClient) -> None:
     """A few users with half-sent JSON would fill the memory of a worker."""
     held = app.extensions["blobstore"].whole_bodies
-    with held.holding(64 << 20):
+    with held.holding(32 << 20):
         answer = client.post("/upload", json={"data": "eA=="})
         problem(answer, 503, "busy")
         assert answer.headers["Retry-After"]

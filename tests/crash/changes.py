@@ -16,7 +16,7 @@ from flask import Flask
 from blobstore import database, serve
 from blobstore.core.upload import Outcome, _Upload
 from blobstore.digest import Digest
-from blobstore.errors import StorageUnavailable
+from blobstore.errors import Unavailable
 from blobstore.offload import offload
 from blobstore.storage.disk import Disk
 from blobstore.storage.staging import DiskStaged
@@ -69,7 +69,7 @@ def _believe_every_publish() -> None:
     publish = DiskStaged.publish
 
     def believed(self: DiskStaged, digest: Digest) -> str:
-        with suppress(StorageUnavailable):
+        with suppress(Unavailable):
             return publish(self, digest)
         return f"disk:{digest.hex[:2]}/{digest}"
 

@@ -82,7 +82,7 @@ FORMS: dict[str, Callable[[bytes], Sent]] = {
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer; status 0: there was none."""
+    """An answer; status 0: there was none, and the body says why."""
 
     status: int
     headers: dict[str, str]
@@ -113,8 +113,8 @@ class Place:
                 http.request(method, path, body, given)
             answer = http.getresponse()
             return Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
-        except (OSError, HTTPException):
-            return Reply(0, {}, b"")
+        except (OSError, HTTPException) as error:
+            return Reply(0, {}, repr(error).encode())
         finally:
             http.close()
 

@@ -81,6 +81,6 @@ def test_everything_is_on_the_full_disk(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", scarcity.KINDS)
 def test_workers_have_next_to_nothing(migrated_url: str, tmp_path: Path, kind: str) -> None:
     """If this failed, a lack of descriptors or memory would be an error of ours, or kill worker after worker."""
-    with serving(tmp_path / "service", migrated_url) as place:
+    with serving(tmp_path / "service", migrated_url, **scarcity.SERVED) as place:
         harm, _ = scarcity.run_under(place, kind, 80)
     assert not harm
