@@ -228,6 +228,11 @@ _REMOVE = delete._remove
 DROPS_PUBLISHED = [
     reword(blobs, name, " AND published_at IS NULL") for name in ("_DISOWNED", "_IS_DISOWNED", "_FORGET")
 ]
+TAKES_WHAT_IS_CLAIMED = [
+    reword(blobs, "_DISOWN", "refs = 0 AND published_at IS NOT NULL AND unreferenced_at", "now()"),
+    reword(blobs, "_DISOWNED", "refs = 0 AND "),
+    reword(blobs, "_IS_DISOWNED", " AND refs = 0"),
+]
 NO_LAST_LOOK = [
     reword(files, name, f" AND {banned.REASON.format('f.digest')} IS NULL") for name in ("_ONE", "_ONE_NOTED")
 ]

@@ -13,7 +13,7 @@ from tests.races import crowds
 from tests.races.clients import Connection, final_look, login
 from tests.races.crowds import Turn, delete, put
 from tests.races.place import Place, opened
-from tests.races.soak import ROOM_BYTES, Held, at_rest
+from tests.races.soak import POOL, ROOM_BYTES, Held, at_rest
 from tests.races.stress import Hammer, tidy
 from tests.served import eventually
 from tests.storage.contract import digest_of, sample
@@ -95,7 +95,7 @@ def test_what_the_workers_hold_is_seen(place: Place) -> None:
         assert eventually(lambda: Held.by(place).staged) == 1
     held = at_rest(place)
     assert (held.workers, held.staged, list(held.beyond(held))) == (2, 0, [])
-    less = Held(2, held.memory_bytes - 3 * ROOM_BYTES, held.descriptors - 1, 0)
+    less = Held(2, held.memory_bytes - 3 * ROOM_BYTES, held.descriptors - 2 * POOL - 1, 0)
     assert [said.partition(":")[0] for said in replace(held, staged=1).beyond(less)] == [
         "memory",
         "descriptors",
