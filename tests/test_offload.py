@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,23 @@ def test_what_computes_yields_to_the_others(tmp_path: Path) -> None:
 def test_a_failure_is_its_callers_alone(tmp_path: Path, statements: str, printed: str) -> None:
     """A full disk would fill the log with stacks, and a lack of threads would be an error of ours."""
     assert _ran(tmp_path, statements) == (printed, "")
+
+
+LOGS_NOTHING = """
+import errno, logging
+from blobstore.storage.staging import trouble
+def fails():
+    with trouble("open", "/x"): raise OSError(errno.EIO, "broken")
+logging.getLogger().addHandler(handler := logging.StreamHandler())
+handler.acquire()
+try: offload(fails)
+except Exception as error: print(*error.__notes__)
+"""
+
+
+def test_a_thread_of_the_pool_waits_for_no_lock_of_the_log(tmp_path: Path) -> None:
+    """It would make an event loop of its own, for which there may be no descriptors, and libev would end the worker."""
+    assert _ran(tmp_path, LOGS_NOTHING) == (f"cannot open /x: [Errno {errno.EIO}] broken\n", "")
 
 
 def _ran(folder: Path, statements: str) -> tuple[str, str]:

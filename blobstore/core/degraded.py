@@ -30,8 +30,20 @@ def refuse(store: Store, needed_bytes: int = 0) -> None:
     if trouble is not None:
         raise type(trouble)(trouble.detail) from trouble
     free = store.storage.free_bytes()
-    if free is not None and free - needed_bytes < store.settings.free_floor_bytes:
+    if free is None:
+        return
+    left = free - store.settings.free_floor_bytes
+    _note_room(store, full=left <= 0)
+    if left <= 0 or needed_bytes > left:
         raise StorageFull("the server's disk is full; what is stored can still be read and deleted")
+
+
+def _note_room(store: Store, *, full: bool) -> None:
+    if full and not store.condition.full:
+        _log.error("the disk is full, uploads are refused: no more is free than BLOBSTORE_FREE_FLOOR_BYTES")
+    elif store.condition.full and not full:
+        _log.warning("there is room on the disk again, uploads are taken")
+    store.condition.full = full
 
 
 @contextmanager

@@ -203,4 +203,6 @@ def _note_damage(store: Store, digest: Digest, location: str | None, seen: Any) 
     confirm(store)
     if location is not None:
         with store.database.transaction() as session:
-            blobs.damage(session, digest, location, seen)
+            noted = blobs.damage(session, digest, location, seen)
+        if noted:
+            _log.error("damaged: %s at %s: missing, or not whole; found by a download", digest, location)

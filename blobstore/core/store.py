@@ -15,6 +15,8 @@ from blobstore.storage.disk import Disk
 class Condition:
     """Whether this worker may write to the storage. Kept by core/degraded.py."""
 
+    full: bool = False
+    """There is no more room than the floor."""
     trouble: StorageFull | StorageUnavailable | None = None
     """Why the store is degraded; None: it is not."""
     probe_at: float = 0.0

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import logging
 import os
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -27,7 +26,6 @@ PROBE_BYTES = 64 << 10
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _IN_THE_WAY = (errno.EISDIR, errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY, errno.EPERM, errno.EACCES)
 """Of a rename in a folder that has just taken a new name: a folder, a mount, an immutable file is at the other one."""
-_log = logging.getLogger(__name__)
 
 
 class Place(Protocol):
@@ -196,7 +194,7 @@ def probe(folder: str) -> None:
 
 @contextmanager
 def trouble(operation: str, path: str, *, of_one_blob: Collection[int] = ()) -> Iterator[None]:
-    """Turn every OSError into a kind of Unavailable, whose detail names no path; the log has all that it was about.
+    """Turn every OSError into a kind of Unavailable, whose detail names no path; a note has all of it.
 
     Raises StorageFull; BlobRefused for the numbers `of_one_blob`, and for a file that is too large for the disk; Busy
     for what this process lacks; StorageUnavailable for all else.
@@ -204,8 +202,11 @@ def trouble(operation: str, path: str, *, of_one_blob: Collection[int] = ()) -> 
     try:
         yield
     except OSError as error:
-        _log.error("cannot %s %s: %s", operation, path, error)
-        raise _kind(error, of_one_blob) from error
+        failure = _kind(error, of_one_blob)
+        # Whoever answers logs it: here a thread of the pool may run, and to wait for a lock of the log would make a hub
+        # in it, for which there may be no descriptors; then libev ends the process.
+        failure.add_note(f"cannot {operation} {path}: {error}")
+        raise failure from error
 
 
 def _kind(error: OSError, of_one_blob: Collection[int]) -> Unavailable:

@@ -6,6 +6,7 @@ import base64
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 from flask.testing import FlaskClient
 
 from blobstore.core.store import Store
@@ -268,7 +269,9 @@ def test_the_mode_of_a_download_is_one_of_two(client: FlaskClient) -> None:
         problem(client.get(f"{path}?mode={mode}"), 400, "bad_option")
 
 
-def test_an_owner_sees_that_a_file_is_damaged(client: FlaskClient, anybody: FlaskClient, store: Store) -> None:
+def test_an_owner_sees_that_a_file_is_damaged(
+    client: FlaskClient, anybody: FlaskClient, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
     """He would learn it when he needs the file, and not that sending it again is all that it takes."""
     made = client.put("/upload/x", data=b"precious").get_json()
     assert made["damaged"] is False
@@ -277,6 +280,7 @@ def test_an_owner_sees_that_a_file_is_damaged(client: FlaskClient, anybody: Flas
     for path in (f"/{digest}", f"/{digest}", f"{address}/download", f"/{digest}.sha256"):
         told = problem(client.get(path), 503, "content_damaged")
         assert "upload the content again to heal it" in told["detail"]
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["damaged"]
     assert client.get(address).get_json()["damaged"] is True
     (listed,) = client.get("/api/v1/files").get_json()["items"]
     assert listed["damaged"] is True

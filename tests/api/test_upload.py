@@ -7,9 +7,11 @@ from base64 import b64encode
 from io import BytesIO
 from typing import Any
 
+import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from blobstore.core.store import Store
 from tests.api.wire import EMPTY, form, problem, quota, sha256, stored, unread
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
@@ -243,3 +245,17 @@ def test_large_json_uploads_wait_for_memory(app: Flask, client: FlaskClient) -> 
         assert answer.headers["Retry-After"]
         assert client.post("/upload", data=b"x").status_code == 201
     assert client.post("/upload", json={"data": "eQ=="}).status_code == 201
+
+
+def test_what_the_disk_refuses_is_a_line_in_the_log(
+    client: FlaskClient, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An operator would have to guess which call failed where, and its user would be told our paths."""
+    digest = hashlib.sha256(b"x").hexdigest()
+    place = store.settings.store / digest[:2] / digest
+    place.mkdir()
+    told = problem(client.post("/upload", data=b"x"), 503, "blob_refused")
+    place.rmdir()
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"cannot replace {place}: ")
+    assert str(place.parent) not in str(told)

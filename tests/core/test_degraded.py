@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +12,7 @@ from blobstore.core import degraded, receive, upload
 from blobstore.core.gate import Caller
 from blobstore.core.store import Store
 from blobstore.errors import BlobRefused, Busy, IncompleteBody, StorageFull, StorageUnavailable
+from blobstore.storage.disk import Disk
 from tests.core.acts import drop, fetch, numbers, person, rules, send, tidy
 from tests.storage.contract import digest_of, sample
 from tests.storage.faults import Faults, fails
@@ -174,3 +177,25 @@ def test_a_process_without_descriptors_is_not_the_stores_trouble(shaky: Store, f
     break_once(shaky, faults, me, "publish", Busy("this process has no file descriptor left"))
     assert shaky.condition.trouble is None
     assert send(shaky, me, ONE).created
+
+
+def test_a_disk_that_fills_up_is_a_line_in_the_log(
+    store: Store, me: Caller, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who watches the log would not learn that nobody can upload any more; or the log would be full of it."""
+    send(store, me, ONE)
+    for free, told in ((0, 1), (store.settings.free_floor_bytes, 0), (1 << 40, 1), (1 << 40, 0)):
+        monkeypatch.setattr(Disk, "free_bytes", lambda _, free=free: free)
+        caplog.clear()
+        for _ in range(2):
+            with pytest.raises(StorageFull) if free < 1 << 40 else nullcontext():
+                degraded.refuse(store)
+        assert len(caplog.records) == told
+
+
+def test_no_room_at_all_is_a_full_disk(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a floor a worker would call itself ready for uploads on a disk that takes none."""
+    bare = replace(store, settings=store.settings.model_copy(update={"free_floor_bytes": 0}))
+    monkeypatch.setattr(Disk, "free_bytes", lambda _: 0)
+    with pytest.raises(StorageFull):
+        degraded.refuse(bare)
