@@ -100,9 +100,9 @@ def lives(process: psutil.Process) -> bool:
         return False
 
 
-def until(condition: Callable[[], object]) -> None:
+def until(condition: Callable[[], object], seconds: float = HANG_SECONDS) -> None:
     """Wait for it; the deadline only guards against a hang."""
-    deadline = time.monotonic() + HANG_SECONDS
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it never came true"
         time.sleep(0.005)

@@ -25,6 +25,8 @@ from tests.storage.contract import sample
 OPTIONS = "size=256m"
 SIZE_BYTES = 300_000
 PIECE_BYTES = 1 << 20
+BACK_SECONDS = 180
+"""PostgreSQL's next start and the next probe of the store may each be half a minute away; then it recovers."""
 WRITE_AHEAD = "SELECT pg_logical_emit_message(false, 'x', repeat('x', 4000000))"
 
 
@@ -68,7 +70,7 @@ def _round(place: Place, log: Path, number: int) -> Harm:
     until(is_down)
     assert place.ask("GET", "/api/v1/me").status == 503
     ballast.unlink()
-    until(lambda: place.upload(sample(SIZE_BYTES, f"{number} after")).status == 201)
+    until(lambda: place.upload(sample(SIZE_BYTES, f"{number} after")).status == 201, BACK_SECONDS)
     place.store.database.dispose()
     assert {worker.pid for worker in place.workers()} == workers
     return place.look_after_upkeep()
