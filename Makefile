@@ -23,7 +23,7 @@ run: install  ## start the service: PostgreSQL, schema, first admin, http://127.
 	@exec $(BIN)/blobstore serve $(ARGS)
 
 test: install-test  ## the whole default suite, on a PostgreSQL of its own (ARGS="-k name" for a part)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: install-test  ## ruff, the format, mypy
 	$(BIN)/ruff check .
