@@ -86,5 +86,5 @@ def _awaited_storage(settings: Settings) -> Storage:
     try:
         disk.prepare()
     except Unavailable as error:
-        logging.getLogger(__name__).error("the store cannot be used: %s", error.detail)  # noqa: TRY400
+        logging.getLogger(__name__).error("the store cannot be used: %s", error.explained)  # noqa: TRY400
     return disk

@@ -125,6 +125,6 @@ def _carefully(work: Callable[[], None]) -> None:
     try:
         work()
     except BlobstoreError as error:
-        _log.warning("background work is put off: %s", "; ".join([error.detail, *getattr(error, "__notes__", ())]))
+        _log.warning("background work is put off: %s", error.explained)
     except Exception:
         _log.exception("background work failed")

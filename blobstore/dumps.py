@@ -7,11 +7,11 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psycopg2
-from psycopg2.extensions import make_dsn
+from psycopg2.extensions import connection, make_dsn
 from sqlalchemy import make_url
 
 from blobstore.cluster import BINARIES, EmbeddedError, binary
@@ -46,14 +46,19 @@ def restore(url: str, path: Path) -> None:
 
 def is_in_use(url: str) -> bool:
     """Whether the database has users, and so would lose something. Raises DumpError."""
+    with _connected(url) as made, made.cursor() as cursor:
+        cursor.execute(_LOOK)
+        if cursor.fetchone() == (0,):
+            return False
+        cursor.execute(_USERS)
+        return bool(cursor.fetchone() != (0,))
+
+
+@contextmanager
+def _connected(url: str) -> Iterator[connection]:
     try:
-        with closing(psycopg2.connect(_dsn(url, password=True), connect_timeout=10)) as connection:
-            with connection.cursor() as cursor:
-                cursor.execute(_LOOK)
-                if cursor.fetchone() == (0,):
-                    return False
-                cursor.execute(_USERS)
-                return bool(cursor.fetchone() != (0,))
+        with closing(psycopg2.connect(_dsn(url, password=True), connect_timeout=10)) as made:
+            yield made
     except psycopg2.Error as error:
         raise DumpError(f"the database cannot be asked: {str(error).strip().partition(chr(10))[0]}") from error
 
@@ -80,11 +85,8 @@ def _dsn(url: str, *, password: bool) -> str:
 
 def _major(url: str) -> int:
     """The server's version."""
-    try:
-        with closing(psycopg2.connect(_dsn(url, password=True), connect_timeout=10)) as connection:
-            return int(connection.server_version // 10000)
-    except psycopg2.Error as error:
-        raise DumpError(f"the database cannot be asked: {str(error).strip().partition(chr(10))[0]}") from error
+    with _connected(url) as made:
+        return int(made.server_version // 10000)
 
 
 def _program(name: str, major: int) -> Path:

@@ -84,7 +84,7 @@ def register(app: Flask) -> None:
 
 def _of_domain(error: BlobstoreError) -> Response:
     status = status_of(type(error))
-    for note in getattr(error, "__notes__", ()):
+    for note in error.notes:
         _log.error(note, extra={"request_id": request.environ.get("blobstore.request_id", "")})
     members = {name: getattr(error, name) for name in error.members}
     response = problem(status, error.code, error.detail, **members)

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from blobstore import emails
 from blobstore.core import events, passwords
 from blobstore.core.actor import OPERATOR, Actor
+from blobstore.core.cursors import Page, cut
 from blobstore.core.events import About, Action
 from blobstore.core.names import parse_user_name
 from blobstore.core.store import Store
@@ -80,16 +81,8 @@ def add(
         raise AlreadyExists("there is a user with that name or e-mail already") from error
 
 
-@dataclass(frozen=True)
-class AccountPage:
-    """One page of users, by name; `next` is the cursor of the next one, None on the last."""
-
-    items: list[Account]
-    next: str | None
-
-
-def page(store: Store, q: str, *, limit: int, after: str) -> AccountPage:
-    """Users whose name or e-mail has `q` in it, in any case, beyond the name `after`."""
+def page(store: Store, q: str, *, limit: int, after: str) -> Page[Account]:
+    """Users whose name or e-mail has `q` in it, in any case, by name, beyond the name `after`, which is the cursor."""
     part = f"%{like_literally(fold(q))}%"
     statement = (
         select(*_ACCOUNT)
@@ -99,7 +92,7 @@ def page(store: Store, q: str, *, limit: int, after: str) -> AccountPage:
     )
     with store.database.transaction() as session:
         found = [Account(*row) for row in session.execute(statement)]
-    return AccountPage(found[:limit], found[limit - 1].name if len(found) > limit else None)
+    return cut(found, limit, lambda account: account.name)
 
 
 def accounts(store: Store) -> list[Account]:

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from blobstore.core import banned, cursors, events
 from blobstore.core.actor import UPKEEP, Actor
 from blobstore.core.banned import Ban
+from blobstore.core.cursors import Page
 from blobstore.core.delete import Deleted, Which, remove
 from blobstore.core.events import About, Action
 from blobstore.core.store import Store
@@ -33,14 +34,6 @@ class Banned:
     ban: Ban
     created: bool
     removed: int
-
-
-@dataclass(frozen=True)
-class BanPage:
-    """One page of bans; `next` is the cursor of the next one, None on the last."""
-
-    items: list[Ban]
-    next: str | None
 
 
 def ban(store: Store, digest: Digest, reason: str, by: Actor) -> Banned:
@@ -62,12 +55,11 @@ def lift(store: Store, digest: Digest, by: Actor) -> None:
         events.note(session, by, Action.BAN_LIFTED, About(digest=digest))
 
 
-def page(store: Store, *, limit: int, cursor: str | None) -> BanPage:
+def page(store: Store, *, limit: int, cursor: str | None) -> Page[Ban]:
     """The newest bans first, `limit` of them after `cursor`. Raises BadCursor."""
     with store.database.transaction() as session:
         found = banned.page(session, limit=limit + 1, cursor=cursor)
-    items = found[:limit]
-    return BanPage(items, cursors.write(items[-1].created_at, items[-1].digest.hex) if len(found) > limit else None)
+    return cursors.cut(found, limit, lambda ban: cursors.write(ban.created_at, ban.digest.hex))
 
 
 def finish(store: Store) -> int:

@@ -1,16 +1,33 @@
-"""Cursors of lists that are ordered by time: the time and the key of the last item, opaque to clients."""
+"""Pages of lists, and cursors of those that time orders: the time and key of the last item, opaque to clients."""
 
 from __future__ import annotations
 
 import base64
 import json
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Generic, TypeVar
 
 from blobstore.errors import BadCursor
 
+T = TypeVar("T")
 ID = re.compile("[A-Za-z0-9]{1,64}", re.ASCII)
 NUMBER = re.compile("[0-9]{1,18}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Page(Generic[T]):
+    """One page of a list; `next` is the cursor of the next one, None on the last."""
+
+    items: list[T]
+    next: str | None
+
+
+def cut(found: list[T], limit: int, cursor: Callable[[T], str]) -> Page[T]:
+    """The page of what was found up to one beyond the limit; `cursor` is that of what comes after an item."""
+    return Page(found[:limit], cursor(found[limit - 1]) if len(found) > limit else None)
 
 
 def write(at: datetime, key: str) -> str:

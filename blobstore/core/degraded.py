@@ -62,7 +62,7 @@ def watched(store: Store) -> Iterator[None]:
 def _degrade(store: Store, error: StorageFull | StorageUnavailable) -> None:
     condition = store.condition
     if condition.trouble is None:
-        _log.error("the store is degraded, uploads are refused: %s", error.detail)
+        _log.error("the store is degraded, uploads are refused: %s", error.explained)
         condition.pause_seconds = FIRST_PAUSE_SECONDS
         condition.probe_at = monotonic() + FIRST_PAUSE_SECONDS
     condition.trouble = error

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from blobstore.core import cursors
 from blobstore.core.actor import Actor
+from blobstore.core.cursors import Page
 from blobstore.core.gate import Caller
 from blobstore.core.store import Store
 from blobstore.digest import Digest
@@ -89,14 +90,6 @@ class StoredEvent:
 
 
 @dataclass(frozen=True)
-class EventPage:
-    """One page of the audit log; `next` is the cursor of the next one, None on the last."""
-
-    items: list[StoredEvent]
-    next: str | None
-
-
-@dataclass(frozen=True)
 class Filters:
     """What the log is narrowed to; None means all. `after` is included, `before` is not."""
 
@@ -152,13 +145,13 @@ def beside(statement: str) -> TextClause:
     return text(f"{_NOTE_SQL}; {statement}")
 
 
-def page(store: Store, filters: Filters, *, limit: int, cursor: str | None) -> EventPage:
+def page(store: Store, filters: Filters, *, limit: int, cursor: str | None) -> Page[StoredEvent]:
     """The newest events first, `limit` of them after `cursor`. Raises BadCursor."""
     where, values = _conditions(filters)
     return _page(store, where, values, limit=limit, cursor=cursor)
 
 
-def activity(store: Store, caller: Caller, *, limit: int, cursor: str | None) -> EventPage:
+def activity(store: Store, caller: Caller, *, limit: int, cursor: str | None) -> Page[StoredEvent]:
     """What concerns the caller's account, the newest first: what he did himself, failed logins, what an admin did."""
     return _page(store, ["owner_id = :owner"], {"owner": caller.user_id}, limit=limit, cursor=cursor)
 
@@ -203,15 +196,14 @@ def forget_old(store: Store) -> int:
     return forgotten
 
 
-def _page(store: Store, where: list[str], values: Noted, *, limit: int, cursor: str | None) -> EventPage:
+def _page(store: Store, where: list[str], values: Noted, *, limit: int, cursor: str | None) -> Page[StoredEvent]:
     if cursor is not None:
         at, key = cursors.read(cursor, cursors.NUMBER)
         where, values = [*where, "(at, id) < (:at, :id)"], {**values, "at": at, "id": int(key)}
     with store.database.transaction() as session:
         rows = session.execute(_select(where, "at DESC, id DESC"), {**values, "limit": limit + 1})
         found = [StoredEvent(*row) for row in rows]
-    items = found[:limit]
-    return EventPage(items, cursors.write(items[-1].at, str(items[-1].id)) if len(found) > limit else None)
+    return cursors.cut(found, limit, lambda event: cursors.write(event.at, str(event.id)))
 
 
 def _select(where: list[str], order: str) -> TextClause:

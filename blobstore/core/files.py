@@ -14,6 +14,7 @@ from sqlalchemy import text, update
 from sqlalchemy.orm import Session
 
 from blobstore.core import banned, blobs, cursors, events
+from blobstore.core.cursors import Page
 from blobstore.core.events import About, Action, Noted
 from blobstore.core.gate import ROOT, Caller, Scope, authorize, check_changes, check_folder, sees, within
 from blobstore.core.store import Store
@@ -183,14 +184,6 @@ def apply(session: Session, caller: Caller, file: StoredFile, changes: Changes) 
 
 
 @dataclass(frozen=True)
-class Page:
-    """One page of a list; `next` is the cursor of the next one, None on the last."""
-
-    items: list[StoredFile]
-    next: str | None
-
-
-@dataclass(frozen=True)
 class Filters:
     """What a list is narrowed to; None means all. `q` is a part of the name, in any case."""
 
@@ -202,7 +195,7 @@ class Filters:
     q: str | None = None
 
 
-def page(store: Store, caller: Caller, filters: Filters, *, limit: int, cursor: str | None) -> Page:
+def page(store: Store, caller: Caller, filters: Filters, *, limit: int, cursor: str | None) -> Page[StoredFile]:
     """The caller's live files, newest first, `limit` of them after `cursor`. Raises BadCursor."""
     where, values = _conditions(filters)
     values.update(owner=caller.user_id, limit=limit + 1)
@@ -218,9 +211,8 @@ def page(store: Store, caller: Caller, filters: Filters, *, limit: int, cursor: 
         ORDER BY f.ready_at DESC, f.id DESC LIMIT :limit
         """)
     with store.database.transaction() as session:
-        files = [StoredFile.of(row) for row in session.execute(statement, values)]
-    more = len(files) > limit
-    return Page(files[:limit], cursors.write(files[limit - 1].created_at, files[limit - 1].id) if more else None)
+        found = [StoredFile.of(row) for row in session.execute(statement, values)]
+    return cursors.cut(found, limit, lambda file: cursors.write(file.created_at, file.id))
 
 
 def _conditions(filters: Filters) -> tuple[list[str], dict[str, Any]]:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from blobstore.core import banned, events, files
 from blobstore.core.banned import BannedFile
@@ -52,15 +53,17 @@ class Link:
 def sign(store: Store, caller: Caller | None, file_id: str, now: datetime | None = None) -> tuple[Link, datetime]:
     """A link to a file that the caller may read, and when it ends. Raises what files.get does."""
     file = files.get(store, caller, file_id)
-    if caller and file.visibility == "private":
-        about = About(file.owner_id, file.digest, file.id)
-        events.write(store, caller.actor, Action.LINK_SIGNED, about, name=file.name, folder=file.folder)
+    with store.database.transaction() as session:
+        epoch = _epoch(session, file)
+        if caller and file.visibility == "private":
+            about = About(file.owner_id, file.digest, file.id)
+            events.note(session, caller.actor, Action.LINK_SIGNED, about, name=file.name, folder=file.folder)
     expires_at = (now or datetime.now(UTC)).replace(microsecond=0) + LIFE
     expires = int(expires_at.timestamp())
     secret = ring(store, _PURPOSE)[0]
     action = OWNERS if owns(caller, file) and reader_id(caller) else ANYBODYS
     unsigned = Link(expires, _key_id(secret), "", caller.key_id if caller else None)
-    return replace(unsigned, signature=_signature(secret, file, action, unsigned, _epoch(store, file))), expires_at
+    return replace(unsigned, signature=_signature(secret, file, action, unsigned, epoch)), expires_at
 
 
 def opened(store: Store, file_id: str, link: Link, now: datetime | None = None) -> StoredFile:
@@ -71,29 +74,26 @@ def opened(store: Store, file_id: str, link: Link, now: datetime | None = None) 
     """
     with store.database.transaction() as session:
         file = files.read(session, file_id) or banned.file(session, file_id)
-    left = link.expires - (now or datetime.now(UTC)).timestamp()
-    secrets = [secret for secret in ring(store, _PURPOSE) if _key_id(secret) == link.key_id]
-    if file is None or not secrets or not 0 < left <= MAX_LIFE.total_seconds():
-        raise BadSignature("this link is not valid, or not any more")
-    epoch, actions = _epoch(store, file), (OWNERS, ANYBODYS) if file.visibility == "public" else (OWNERS,)
-    expected = [_signature(secrets[0], file, action, link, epoch) for action in actions]
-    if not any(hmac.compare_digest(each.encode(), link.signature.encode()) for each in expected):
-        raise BadSignature("this link is not valid, or not any more")
-    if link.api_key is not None and not _key_lives(store, link.api_key):
-        raise BadSignature("this link is not valid, or not any more")
+        if file is None or not _is_good(store, session, file, link, now or datetime.now(UTC)):
+            raise BadSignature("this link is not valid, or not any more")
     if isinstance(file, BannedFile):
         raise ContentBanned(file.reason)
     return file
 
 
-def _epoch(store: Store, file: StoredFile | BannedFile) -> int:
-    with store.database.transaction() as session:
-        return int(session.execute(_EPOCH, {"id": file.owner_id}).scalar_one())
+def _is_good(store: Store, session: Session, file: StoredFile | BannedFile, link: Link, now: datetime) -> bool:
+    secrets = [secret for secret in ring(store, _PURPOSE) if _key_id(secret) == link.key_id]
+    if not secrets or not 0 < link.expires - now.timestamp() <= MAX_LIFE.total_seconds():
+        return False
+    epoch, actions = _epoch(session, file), (OWNERS, ANYBODYS) if file.visibility == "public" else (OWNERS,)
+    expected = [_signature(secrets[0], file, action, link, epoch) for action in actions]
+    if not any(hmac.compare_digest(each.encode(), link.signature.encode()) for each in expected):
+        return False
+    return link.api_key is None or bool(session.scalar(_KEY_LIVES, {"id": link.api_key}))
 
 
-def _key_lives(store: Store, key_id: str) -> bool:
-    with store.database.transaction() as session:
-        return bool(session.execute(_KEY_LIVES, {"id": key_id}).scalar_one())
+def _epoch(session: Session, file: StoredFile | BannedFile) -> int:
+    return int(session.execute(_EPOCH, {"id": file.owner_id}).scalar_one())
 
 
 def _signature(secret: bytes, file: StoredFile | BannedFile, action: str, link: Link, epoch: int) -> str:

@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from blobstore.core import cursors, events
 from blobstore.core.actor import Actor
+from blobstore.core.cursors import Page
 from blobstore.core.events import About, Action
 from blobstore.core.files import COLUMNS, LIVE, StoredFile
 from blobstore.core.store import Store
@@ -36,14 +37,6 @@ class OwnedFile:
 
     owner: str
     file: StoredFile
-
-
-@dataclass(frozen=True)
-class OwnedPage:
-    """One page of such files, the newest first; `next` is the cursor of the next one, None on the last."""
-
-    items: list[OwnedFile]
-    next: str | None
 
 
 @dataclass(frozen=True)
@@ -83,8 +76,10 @@ class Statistics:
 
 def files(
     store: Store, *, user: str | None, digest: Digest | None, limit: int, cursor: str | None, by: Actor
-) -> OwnedPage:
-    """The live files of a user, or all with one content. Raises BadOption without any of the two, NotFound, BadCursor.
+) -> Page[OwnedFile]:
+    """The live files of a user, or all with one content, the newest first.
+
+    Raises BadOption without any of the two, NotFound, BadCursor.
 
     Whoever looks at the names of others' private files is noted in the audit log.
     """
@@ -103,9 +98,7 @@ def files(
         values = {"owner": owner_id, "digest": str(digest), "at": at, "id": file_id, "limit": limit + 1}
         found = [OwnedFile(row[14], StoredFile.of(row)) for row in session.execute(statement, values)]
         events.note(session, by, Action.FILES_LISTED, About(owner_id, digest, target=user.lower() if user else None))
-    items = found[:limit]
-    last = items[-1].file if len(found) > limit else None
-    return OwnedPage(items, cursors.write(last.created_at, last.id) if last else None)
+    return cursors.cut(found, limit, lambda owned: cursors.write(owned.file.created_at, owned.file.id))
 
 
 def statistics(store: Store) -> Statistics:

@@ -15,3 +15,13 @@ class BlobstoreError(Exception):
     def __init__(self, detail: str = "") -> None:
         super().__init__(detail)
         self.detail = detail
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What only operators may know of it, as `add_note` has kept it: paths, and what the system said."""
+        return tuple(getattr(self, "__notes__", ()))
+
+    @property
+    def explained(self) -> str:
+        """The detail and the notes, for the log."""
+        return "; ".join([self.detail, *self.notes])

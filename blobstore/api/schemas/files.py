@@ -8,8 +8,9 @@ from pydantic import Field
 
 from blobstore.api.context import Origins
 from blobstore.api.schemas.base import Seconds, Shape, moment
+from blobstore.core.cursors import Page
 from blobstore.core.delete import Deleted
-from blobstore.core.files import Page, StoredFile
+from blobstore.core.files import StoredFile
 from blobstore.core.names import extension
 
 PUBLIC_FIELDS = ("id", "sha256", "name", "size", "content_type", "created_at", "expires_at", "url")
@@ -71,7 +72,7 @@ def public_json(origins: Origins, file: StoredFile) -> dict[str, Any]:
     return {name: whole[name] for name in PUBLIC_FIELDS}
 
 
-def page_json(origins: Origins, page: Page) -> dict[str, Any]:
+def page_json(origins: Origins, page: Page[StoredFile]) -> dict[str, Any]:
     """One page of a list of files."""
     return {"items": [file_json(origins, file) for file in page.items], "next": page.next}
 
